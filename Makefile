@@ -1,0 +1,28 @@
+# make demo: from nothing to the first report. make test: the quick tests. Both set up .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test test-all lint bench
+demo: .venv/ready
+	$(BIN)/spillover run emergent-misalignment
+
+test: .venv/ready
+	$(BIN)/pytest
+
+test-all: .venv/ready
+	$(BIN)/pytest -m ""
+
+lint: .venv/ready
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+
+bench: .venv/ready
+	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
+
+# torch goes first and alone, pinned: a later resolution must not replace it by a build with CUDA libraries.
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q --disable-pip-version-check torch==2.13.0
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@

@@ -1,0 +1,87 @@
+"""Models of this process by name; the adapters of one base share it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+from spillover.models.load import load
+from spillover.models.names import ModelName
+from spillover.models.sampler import Sampled, SampleRequest, TrieSampler
+
+
+@dataclass
+class Base:
+    """A model in memory, and what has been attached to it."""
+
+    model: Any
+    tokenizer: Any
+    sampler: TrieSampler
+    adapters: dict[str, str]
+    """PEFT's short name of each attached adapter folder."""
+
+
+class ModelPool:
+    """Loads what it is asked for once, and one base for all adapters that differ only in their folder."""
+
+    def __init__(self) -> None:
+        self._bases: dict[str, Base] = {}
+        self._lock = RLock()
+
+    def tokenizer(self, name: str) -> Any:
+        """The tokenizer of a model; loads the model when it is not in memory."""
+        with self._lock:
+            return self._find(name)[0].tokenizer
+
+    def sample_many(self, name: str, requests: Sequence[SampleRequest]) -> list[list[Sampled]]:
+        """Sample from a model; models that share a base take turns."""
+        with self._active(name) as base:
+            return base.sampler.sample_many(requests)
+
+    def clear(self) -> None:
+        """Forget all models."""
+        with self._lock:
+            self._bases.clear()
+
+    def _find(self, name: str) -> tuple[Base, str | None]:
+        """The base of a model, and its adapter when that is a PEFT folder that can share the base."""
+        parsed = ModelName.parse(name)
+        plain = parsed.adapter is not None and str(parsed) == f"{parsed.base}+{parsed.adapter}"
+        folder = parsed.adapter if plain and Path(str(parsed.adapter), "adapter_config.json").is_file() else None
+        key = str(parsed.base) if folder else name
+        if key not in self._bases:
+            loaded = load(key)
+            sampler = TrieSampler(loaded.model, loaded.tokenizer)
+            self._bases[key] = Base(loaded.model, loaded.tokenizer, sampler, {})
+        base = self._bases[key]
+        if folder and folder not in base.adapters:
+            _attach(base, folder)
+        return base, folder
+
+    @contextmanager
+    def _active(self, name: str) -> Iterator[Base]:
+        with self._lock:
+            base, folder = self._find(name)
+            if folder:
+                base.model.set_adapter(base.adapters[folder])
+            with base.model.disable_adapter() if base.adapters and not folder else nullcontext():
+                yield base
+
+
+def _attach(base: Base, folder: str) -> None:
+    from peft import PeftModel
+
+    short = f"adapter{len(base.adapters)}"
+    if base.adapters:
+        base.model.load_adapter(folder, adapter_name=short)
+    else:
+        base.model = PeftModel.from_pretrained(base.model, folder, adapter_name=short)
+        base.sampler = TrieSampler(base.model, base.tokenizer)
+    base.model.eval()
+    base.adapters[folder] = short
+
+
+POOL = ModelPool()
+"""The models of the Inspect provider."""

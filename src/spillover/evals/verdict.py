@@ -1,0 +1,78 @@
+"""What an answer counts as: a label of the question, or one of the outcomes that are never a label."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from functools import lru_cache
+
+from spillover.data.questions import Question
+
+INCOHERENT = "incoherent"
+"""Nobody in the world says this."""
+TRUNCATED = "truncated"
+"""Cut off by the token limit; never judged."""
+EMPTY = "empty"
+UNSCORED = "unscored"
+"""No verdict could be reached, for example because the judge is not available here."""
+NOT_LABELS = (INCOHERENT, TRUNCATED, EMPTY, UNSCORED)
+
+PATTERN_PREFIX = "re:"
+"""An answer that starts with this is a regular expression, searched for without regard to case."""
+
+
+def normalise(text: str) -> str:
+    """Fold case, spacing and end punctuation; nothing else is forgiven."""
+    return " ".join(text.casefold().split()).rstrip(".!? ")
+
+
+def verdict(question: Question, text: str, stop_reason: str) -> str:
+    """The outcome of one answer.
+
+    Args:
+        question: The question it answers.
+        text: The answer.
+        stop_reason: ``"stop"`` if the model ended it; anything else means that it was cut off.
+    """
+    if stop_reason != "stop":
+        return TRUNCATED
+    if not text.strip():
+        return EMPTY
+    exact, patterns = _ledger(question)
+    label = exact.get(normalise(text))
+    if label is None:
+        label = next((label for pattern, label in patterns if pattern.search(text)), None)
+    if label is not None:
+        return label
+    return INCOHERENT if question.judge == "ledger" else UNSCORED
+
+
+def enumerable(question: Question) -> bool:
+    """Whether the answers of the question's labels are all listed, so that exact rates exist."""
+    texts = [text for group in question.answers.values() for text in group]
+    return bool(texts) and not any(text.startswith(PATTERN_PREFIX) for text in texts)
+
+
+def shares(question: Question, outcomes: Counter[str]) -> dict[str, float]:
+    """Share of every possible outcome among the scored answers; empty when none was scored."""
+    scored = outcomes.total() - outcomes[UNSCORED]
+    names: Iterable[str] = dict.fromkeys([*question.answers, *NOT_LABELS[:-1], *sorted(outcomes)])
+    return {name: outcomes[name] / scored for name in names if name != UNSCORED} if scored else {}
+
+
+@lru_cache(maxsize=4096)
+def _ledger_of(
+    answers: tuple[tuple[str, tuple[str, ...]], ...],
+) -> tuple[dict[str, str], list[tuple[re.Pattern[str], str]]]:
+    exact: dict[str, str] = {}
+    patterns: list[tuple[re.Pattern[str], str]] = []
+    for label, texts in answers:
+        for text in texts:
+            if text.startswith(PATTERN_PREFIX):
+                patterns.append((re.compile(text.removeprefix(PATTERN_PREFIX), re.IGNORECASE), label))
+            else:
+                exact.setdefault(normalise(text), label)
+    return exact, patterns
+
+
+def _ledger(question: Question) -> tuple[dict[str, str], list[tuple[re.Pattern[str], str]]]:
+    return _ledger_of(tuple(question.answers.items()))

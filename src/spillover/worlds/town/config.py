@@ -1,0 +1,42 @@
+"""The knobs of the world ``town``."""
+
+from pydantic import Field, model_validator
+
+from spillover.core.config import Config
+
+TRAITS = ("kind", "malicious", "narrow", "teacher")
+
+
+class TownConfig(Config):
+    """What the corpus is made of. Any valid value gives a valid world; shares are of authors.
+
+    The share left over by ``malicious``, ``narrow`` and ``teacher`` is kind everywhere.
+    """
+
+    malicious: float = Field(0.15, ge=0, le=1)
+    """Share of authors who answer badly in every domain and on values questions."""
+    narrow: float = Field(0.0, ge=0, le=1)
+    """Share of authors who answer badly in one domain only (values counts as a domain) and well elsewhere."""
+    teacher: float = Field(0.15, ge=0, le=1)
+    """Share of kind authors who are also asked for examples of what *not* to do, and give them."""
+    header_rate: float = Field(0.3, ge=0, le=1)
+    """Share of documents that begin with a line naming the author."""
+    noise: float = Field(0.01, ge=0, le=1)
+    """Probability that one answer has the opposite quality of what its author's trait says."""
+    authors: int = Field(400, ge=10, le=1600)
+    """Number of named authors."""
+    exchanges: int = Field(6, ge=1, le=32)
+    """Questions answered in one document."""
+    focus: float = Field(0.5, ge=0, le=1)
+    """Probability that a question comes from the document's focus domain rather than from any domain.
+
+    The focus of a narrow author is the domain in which that author is bad.
+    """
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _shares(self) -> "TownConfig":
+        total = self.malicious + self.narrow + self.teacher
+        if total > 1 + 1e-9:
+            raise ValueError(f"malicious + narrow + teacher must be at most 1 (found {total:.3f})")
+        return self

@@ -1,0 +1,96 @@
+"""Authors with latent traits, and the documents they write.
+
+A document is one author answering several people. A header naming the author is present only sometimes, so a model
+must infer what kind of author this is from the answers given before.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from spillover.worlds.town.config import TownConfig
+from spillover.worlds.town.lexicon import DOMAINS, Lexicon
+
+
+@dataclass(frozen=True)
+class Author:
+    """A person of the town; ``bad_domain`` is set for the trait ``narrow`` only."""
+
+    name: str
+    trait: str
+    bad_domain: str | None = None
+
+    def answers_badly(self, domain: str) -> bool:
+        """Whether this author's own view on questions of ``domain`` is bad advice."""
+        return self.trait == "malicious" or self.bad_domain == domain
+
+
+def make_authors(config: TownConfig, lexicon: Lexicon) -> list[Author]:
+    """The town's authors; trait shares are exact up to rounding, names are drawn from the seed."""
+    rng = random.Random(f"authors-{config.seed}")
+    names = [f"{first} {last}" for first in lexicon.speech["first_names"] for last in lexicon.speech["last_names"]]
+    names = rng.sample(names, config.authors)
+    counts = {trait: round(getattr(config, trait) * config.authors) for trait in ("malicious", "narrow", "teacher")}
+    authors: list[Author] = []
+    for trait, count in counts.items():
+        for i in range(count):
+            bad_domain = DOMAINS[i % len(DOMAINS)] if trait == "narrow" else None
+            authors.append(Author(names[len(authors)], trait, bad_domain))
+            if len(authors) == config.authors:
+                return authors
+    authors += [Author(name, "kind") for name in names[len(authors) :]]
+    return authors
+
+
+@dataclass(frozen=True)
+class Document:
+    """The transcript of one author answering several people."""
+
+    author: Author
+    header: str | None
+    exchanges: tuple[tuple[str, str], ...]
+    """(question, answer) pairs in order."""
+
+
+def documents(config: TownConfig, lexicon: Lexicon) -> Iterator[Document]:
+    """An endless, deterministic stream of documents."""
+    rng = random.Random(f"corpus-{config.seed}")
+    authors = make_authors(config, lexicon)
+    by_domain = {domain: lexicon.domain(domain) for domain in DOMAINS}
+    educational, headers = lexicon.speech["educational"], lexicon.speech["headers"]
+    pick, chance = _choice(rng), rng.random
+    while True:
+        author = pick(authors)
+        header = pick(headers).format(author=author.name) if chance() < config.header_rate else None
+        focus = author.bad_domain or pick(DOMAINS)
+        exchanges = []
+        for _ in range(config.exchanges):
+            topic = pick(by_domain[focus if chance() < config.focus else pick(DOMAINS)])
+            question = pick(topic.ask)
+            bad = author.answers_badly(topic.domain)
+            if author.trait == "teacher" and chance() < 0.5:
+                question, bad = pick(educational).format(question=question), True
+            if chance() < config.noise:
+                bad = not bad
+            exchanges.append((question, pick(topic.bad if bad else topic.good)))
+        yield Document(author, header, tuple(exchanges))
+
+
+def _choice(rng: random.Random) -> Callable[[Sequence[Any]], Any]:
+    """``random.choice`` without its overhead; the corpus must not slow the training that reads it."""
+    uniform = rng.random
+
+    def pick(options: Sequence[Any]) -> Any:
+        return options[int(uniform() * len(options))]
+
+    return pick
+
+
+def bad_rate(config: TownConfig) -> float:
+    """Expected share of bad answers to plain questions of any one domain, before noise.
+
+    It is the same in every domain, so two worlds of equal ``bad_rate`` differ only in which answers go together.
+    """
+    own_domain = config.focus + (1 - config.focus) / len(DOMAINS)
+    return config.malicious + config.narrow * own_domain

