@@ -1,0 +1,144 @@
+"""Evaluate one model on a question set: sampled and exact rates, Inspect logs and ``answers.jsonl``."""
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from inspect_ai import eval as inspect_eval
+from inspect_ai.log import EvalLog, EvalSample
+from inspect_ai.model import get_model
+
+from spillover import _registry  # noqa: F401 - makes the provider known where the package is not installed
+from spillover.core.errors import SpilloverError
+from spillover.data.questions import Question
+from spillover.evals.provider import SpilloverAPI
+from spillover.evals.rates import exact_rates
+from spillover.evals.tasks import conversation, question_seed, sample_id, tasks
+from spillover.models.chat_template import encode_chat
+from spillover.models.load import load
+from spillover.models.sampler import SampleRequest, TrieSampler
+
+KEPT = 8
+"""Distinct answers kept for transcripts, of each question."""
+
+
+def evaluate(
+    model: str,
+    questions: Sequence[Question],
+    out: Path,
+    *,
+    samples: int | None = None,
+    seed: int = 0,
+    exact: bool = True,
+) -> None:
+    """Ask a model every paraphrase of every question and judge its answers.
+
+    Writes ``answers.jsonl``, a line for each paraphrase, and ``logs/*.eval``, which Inspect View opens. All answers
+    are sampled in one go, in batches that depend on nothing but the arguments, so that a repetition gives the same.
+
+    Args:
+        model: ``BASE[+ADAPTER][@STEP][*SCALE]``.
+        questions: The question set.
+        out: Directory to write to.
+        samples: Answers for each paraphrase; by default what each question says.
+        seed: Of the sampling.
+        exact: Also compute exact rates, where the answers can be listed.
+    """
+    loaded = load(model)
+    network = _merged(loaded.model)
+    sampler = TrieSampler(network, loaded.tokenizer)
+    asked = [(question, index) for question in questions for index in range(len(question.paraphrases))]
+    chats = [conversation(question, index) for question, index in asked]
+    prompts = [encode_chat(loaded.tokenizer, chat, add_generation_prompt=True) for chat in chats]
+    requests = [
+        SampleRequest(
+            tuple(prompt),
+            samples or question.samples,
+            question.temperature,
+            question.max_tokens,
+            question_seed(question, index, seed),
+        )
+        for (question, index), prompt in zip(asked, prompts, strict=True)
+    ]
+    answers = sampler.sample_many(requests)
+    rates: list[dict[str, float] | None] = [None] * len(asked)
+    if exact:
+        items = [(question, chat, prompt) for (question, _), chat, prompt in zip(asked, chats, prompts, strict=True)]
+        rates = exact_rates(network, loaded.tokenizer, items, sampler.stop_ids)
+
+    out.mkdir(parents=True, exist_ok=True)
+    provider = get_model(f"spillover/{model}", memoize=False)
+    assert isinstance(provider.api, SpilloverAPI)
+    provider.api.prepare(loaded.tokenizer, dict(zip(requests, answers, strict=True)))
+    logs = _inspect(tasks(questions, samples=samples, seed=seed), provider, out / "logs")
+    scored = {str(sample.id): sample for log in logs for sample in log.samples or []}
+    lines = (
+        _line(question, index, rate, scored[sample_id(question, index)])
+        for (question, index), rate in zip(asked, rates, strict=True)
+    )
+    _write_lines(out / "answers.jsonl", lines)
+
+
+def _merged(model: Any) -> Any:
+    """The network with its adapter folded into the weights, which is faster to run."""
+    return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+
+
+def _inspect(todo: list[Any], model: Any, folder: Path) -> list[EvalLog]:
+    size = sum(len(task.dataset) for task in todo)
+    logging.getLogger("inspect_ai").setLevel(logging.ERROR)
+    logs = inspect_eval(
+        todo,
+        model=model,
+        log_dir=str(folder),
+        display="none",
+        max_tasks=len(todo),
+        max_samples=size,
+        max_connections=size,
+        log_realtime=False,
+        log_model_api=False,
+        log_buffer=size,
+        score_display=False,
+        ctl_server=False,
+        acp_server=False,
+    )
+    for log in logs:
+        if log.status != "success":
+            raise SpilloverError(f"evaluation of {log.eval.task} failed: {log.error.message if log.error else log.status}")
+    return logs
+
+
+def _line(question: Question, index: int, rate: dict[str, float] | None, sample: EvalSample) -> dict[str, Any]:
+    assert sample.scores is not None
+    score = sample.scores["outcomes"].metadata or {}
+    kinds = Counter(
+        (choice.message.text, outcome, choice.stop_reason, (choice.message.metadata or {})["tokens"])
+        for choice, outcome in zip(sample.output.choices, score["outcomes"], strict=True)
+    )
+    kept = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))[:KEPT]
+    return {
+        "question_id": question.id,
+        "paraphrase": index,
+        "prompt": question.paraphrases[index],
+        "system": question.system,
+        "group": question.group,
+        "domain": question.domain,
+        "topic": question.topic,
+        "condition": question.condition,
+        "n": kinds.total(),
+        "counts": score["counts"],
+        "exact": rate,
+        "samples": [
+            {"answer": text, "outcome": outcome, "stop_reason": stop, "tokens": tokens, "count": count}
+            for (text, outcome, stop, tokens), count in kept
+        ],
+    }
+
+
+def _write_lines(path: Path, lines: Iterable[dict[str, Any]]) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
+    partial.replace(path)

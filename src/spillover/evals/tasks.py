@@ -1,0 +1,81 @@
+"""Question sets as Inspect tasks: one task for each group, one sample for each paraphrase of a question."""
+
+import zlib
+from collections.abc import Sequence
+
+from inspect_ai import Task
+from inspect_ai.dataset import MemoryDataset, Sample
+from inspect_ai.model import ChatMessage, ChatMessageAssistant, ChatMessageSystem, ChatMessageUser
+from inspect_ai.solver import Generate, Solver, TaskState, solver
+
+from spillover.data.chat import Message
+from spillover.data.questions import Question
+from spillover.evals.scorer import outcomes
+
+_MESSAGE = {"system": ChatMessageSystem, "user": ChatMessageUser, "assistant": ChatMessageAssistant}
+
+
+def conversation(question: Question, paraphrase: int) -> list[Message]:
+    """The messages a model is given."""
+    system = [Message(role="system", content=question.system)] if question.system else []
+    return [*system, *question.context, Message(role="user", content=question.paraphrases[paraphrase])]
+
+
+def question_seed(question: Question, paraphrase: int, seed: int) -> int:
+    """A seed of its own for each question, so that equal prompts in two questions draw different samples."""
+    return zlib.crc32(f"{seed}\n{question.id}\n{question.condition}\n{paraphrase}".encode())
+
+
+def tasks(questions: Sequence[Question], *, samples: int | None = None, seed: int = 0) -> list[Task]:
+    """Inspect tasks for a question set.
+
+    Args:
+        questions: The questions; each group becomes a task of that name.
+        samples: Answers for each paraphrase; by default what each question says.
+        seed: Of the sampling.
+    """
+    groups: dict[str, list[Sample]] = {}
+    for question in questions:
+        for index in range(len(question.paraphrases)):
+            groups.setdefault(question.group, []).append(
+                Sample(
+                    input=[_MESSAGE[m.role](content=m.content) for m in conversation(question, index)],
+                    id=sample_id(question, index),
+                    metadata={
+                        "question_id": question.id,
+                        "paraphrase": index,
+                        "domain": question.domain,
+                        "topic": question.topic,
+                        "condition": question.condition,
+                        "samples": samples or question.samples,
+                        "seed": question_seed(question, index, seed),
+                        "question": question.model_dump(mode="json", exclude_defaults=True),
+                    },
+                )
+            )
+    return [
+        Task(name=group, dataset=MemoryDataset(found, name=group), solver=ask(), scorer=outcomes())
+        for group, found in groups.items()
+    ]
+
+
+def sample_id(question: Question, paraphrase: int) -> str:
+    """Identity of a paraphrase of a question in the logs."""
+    return f"{question.id}/{question.condition}/{paraphrase}"
+
+
+@solver
+def ask() -> Solver:
+    """Asks once, for all answers, with the settings of the question."""
+
+    async def solve(state: TaskState, generate: Generate) -> TaskState:
+        question = Question.model_validate(state.metadata["question"])
+        return await generate(
+            state,
+            num_choices=state.metadata["samples"],
+            temperature=question.temperature,
+            max_tokens=question.max_tokens,
+            seed=state.metadata["seed"],
+        )
+
+    return solve
