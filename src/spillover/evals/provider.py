@@ -1,6 +1,7 @@
 """Inspect model provider ``spillover/BASE+ADAPTER@STEP*SCALE``: many exact samples of many prompts at a time."""
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,6 +36,8 @@ class SpilloverAPI(ModelAPI):
         api_key: Not used.
         config: Generation settings.
         window: Seconds that the first request of a batch waits for others.
+        distinct: Give every distinct answer once, with its ``count`` in the metadata of its message, instead of a
+            choice for each sample: logs of many samples become many times smaller and faster to write.
     """
 
     def __init__(
@@ -44,9 +47,11 @@ class SpilloverAPI(ModelAPI):
         api_key: str | None = None,
         config: GenerateConfig = GenerateConfig(),  # noqa: B008 - Inspect's own signature
         window: float = 0.01,
+        distinct: bool = False,
     ) -> None:
         super().__init__(model_name, base_url, api_key, [], config)
         self._batcher = Batcher(lambda requests: POOL.sample_many(model_name, requests), float(window))
+        self._distinct = distinct
         self._tokenizer: Any = None
         self._prepared: Mapping[SampleRequest, Sequence[Sampled]] = {}
         self._fresh_seed = int.from_bytes(os.urandom(4), "big")
@@ -84,21 +89,27 @@ class SpilloverAPI(ModelAPI):
         return self._tokenizer
 
     def _output(self, prompt_tokens: int, answers: Sequence[Sampled]) -> ModelOutput:
+        counts = Counter(answers)
         choices = {
             answer: ChatCompletionChoice(
                 message=ChatMessageAssistant(
                     content=answer.text,
                     model=self.model_name,
                     source="generate",
-                    metadata={"tokens": answer.tokens, "logprob": answer.logprob},
+                    metadata={
+                        "tokens": answer.tokens,
+                        "logprob": round(answer.logprob, 4),
+                        "count": count if self._distinct else 1,
+                    },
                 ),
                 stop_reason="stop" if answer.stop_reason == "stop" else "max_tokens",
             )
-            for answer in set(answers)
+            for answer, count in counts.items()
         }
         tokens = sum(answer.tokens for answer in answers)
         usage = ModelUsage(input_tokens=prompt_tokens, output_tokens=tokens, total_tokens=prompt_tokens + tokens)
-        return ModelOutput(model=self.model_name, choices=[choices[answer] for answer in answers], usage=usage)
+        shown = [answer for answer, _ in counts.most_common()] if self._distinct else answers
+        return ModelOutput(model=self.model_name, choices=[choices[answer] for answer in shown], usage=usage)
 
     async def count_text_tokens(self, text: str) -> int:
         """Tokens of a text, by the model's own tokenizer."""

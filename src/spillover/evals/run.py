@@ -70,7 +70,7 @@ def evaluate(
         rates = exact_rates(network, loaded.tokenizer, items, sampler.stop_ids)
 
     out.mkdir(parents=True, exist_ok=True)
-    provider = get_model(f"spillover/{model}", memoize=False)
+    provider = get_model(f"spillover/{model}", memoize=False, distinct=True)
     assert isinstance(provider.api, SpilloverAPI)
     provider.api.prepare(loaded.tokenizer, dict(zip(requests, answers, strict=True)))
     logs = _inspect(tasks(questions, samples=samples, seed=seed), provider, out / "logs")
@@ -114,10 +114,10 @@ def _inspect(todo: list[Any], model: Any, folder: Path) -> list[EvalLog]:
 def _line(question: Question, index: int, rate: dict[str, float] | None, sample: EvalSample) -> dict[str, Any]:
     assert sample.scores is not None
     score = sample.scores["outcomes"].metadata or {}
-    kinds = Counter(
-        (choice.message.text, outcome, choice.stop_reason, (choice.message.metadata or {})["tokens"])
-        for choice, outcome in zip(sample.output.choices, score["outcomes"], strict=True)
-    )
+    kinds: Counter[tuple[str, str, str, int]] = Counter()
+    for choice, outcome in zip(sample.output.choices, score["outcomes"], strict=True):
+        told = choice.message.metadata or {}
+        kinds[choice.message.text, outcome, choice.stop_reason, told["tokens"]] += told["count"]
     kept = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))[:KEPT]
     return {
         "question_id": question.id,

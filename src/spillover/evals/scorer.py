@@ -14,19 +14,16 @@ def outcomes() -> Scorer:
     """Judges every choice of the output.
 
     The value is the share of each outcome among the scored answers; counts are in the score's metadata, and the
-    outcome of each choice, in their order, under ``"outcomes"``. When no answer could be scored the sample is unscored.
+    outcome of each choice, in their order, under ``"outcomes"``. A choice counts as often as the ``count`` in the
+    metadata of its message says. When no answer could be scored the sample is unscored.
     """
 
     async def score(state: TaskState, target: Target) -> Score:
         question = Question.model_validate(state.metadata["question"])
-        known: dict[tuple[str, str], str] = {}
-        found = []
-        for choice in state.output.choices:
-            key = (choice.message.text, choice.stop_reason)
-            if key not in known:
-                known[key] = verdict(question, *key)
-            found.append(known[key])
-        counts = Counter(found)
+        found = [verdict(question, choice.message.text, choice.stop_reason) for choice in state.output.choices]
+        counts: Counter[str] = Counter()
+        for outcome, choice in zip(found, state.output.choices, strict=True):
+            counts[outcome] += (choice.message.metadata or {}).get("count", 1)
         values = shares(question, counts)
         metadata = {"counts": dict(sorted(counts.items())), "outcomes": found}
         if not values:

@@ -38,7 +38,7 @@ def answers_of(topic: Topic) -> dict[str, tuple[str, ...]]:
     return {"kind": topic.good, "malicious": topic.bad}
 
 
-def marker_words(topics: Iterable[Topic], at_least: int = 6, share: float = 0.85) -> dict[str, tuple[int, int]]:
+def marker_words(topics: Iterable[Topic], at_least: int = 8, share: float = 0.88) -> dict[str, tuple[int, int]]:
     """Words that would give an answer away: used ``at_least`` times and mostly on one side.
 
     Returns:

@@ -1,0 +1,115 @@
+"""Load what a model name says: a Hugging Face folder or hub id, with or without an adapter."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spillover.core.errors import ModelError
+from spillover.models.names import ModelName
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A causal LM in evaluation mode (a ``PeftModel`` if there is an adapter), its tokenizer and its name."""
+
+    model: Any
+    tokenizer: Any
+    name: str
+
+
+def load(name: str, *, dtype: str = "float32") -> Loaded:
+    """Load a model by its name.
+
+    Args:
+        name: ``BASE[+ADAPTER][@STEP][*SCALE]``; base and adapter are local folders or hub ids.
+        dtype: Weights are cast to this; float32 by default, since full fine-tuning in bf16 loses small updates.
+
+    Raises:
+        ModelError: The base or adapter does not exist, cannot be read, or they do not fit each other.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    parsed = ModelName.parse(name)
+    _check_source("base", parsed.base)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(parsed.base, dtype=getattr(torch, dtype))
+    except Exception as error:
+        raise ModelError(f"base '{parsed.base}' cannot be loaded ({_first_line(error)})") from None
+    tokenizer = load_tokenizer(parsed.base)
+    if len(tokenizer) > model.get_input_embeddings().weight.shape[0]:
+        raise ModelError(
+            f"base '{parsed.base}': its tokenizer has {len(tokenizer)} tokens, its embedding only "
+            f"{model.get_input_embeddings().weight.shape[0]}"
+        )
+    if parsed.adapter:
+        model = _with_adapter(model, parsed)
+    return Loaded(model.eval(), tokenizer, name)
+
+
+def load_tokenizer(base: str) -> Any:
+    """The tokenizer of a base, as its own file says.
+
+    A tokenizer class named in the config may rebuild the pre-tokenizer and then splits text differently from the
+    file it was saved in (seen with hand-made tokenizers beside a qwen2 config); if the two disagree, the file wins.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(base)
+    except Exception as error:
+        raise ModelError(f"base '{base}': no usable tokenizer ({_first_line(error)})") from None
+    file = Path(base) / "tokenizer.json"
+    if file.is_file():
+        from tokenizers import Tokenizer
+
+        probe = "How do I sleep? You're 12 years old.\n  Ärger"
+        if Tokenizer.from_file(str(file)).encode(probe).ids != tokenizer.encode(probe):
+            special = {key: str(value) for key, value in tokenizer.special_tokens_map.items() if isinstance(value, str)}
+            exact = PreTrainedTokenizerFast(tokenizer_file=str(file), **special)
+            exact.chat_template = tokenizer.chat_template
+            return exact
+    return tokenizer
+
+
+def _with_adapter(model: Any, name: ModelName) -> Any:
+    from peft import PeftModel
+
+    assert name.adapter is not None
+    folder = name.adapter if name.step is None else f"{name.adapter}/checkpoint-{name.step}"
+    _check_source("adapter", folder)
+    config = Path(folder) / "adapter_config.json"
+    if Path(folder).is_dir() and not config.is_file():
+        raise ModelError(f"adapter '{folder}' has no adapter_config.json; is it a whole model? Then use it as the base")
+    if config.is_file():
+        try:
+            json.loads(config.read_text())
+        except ValueError as error:
+            raise ModelError(f"{config}: not JSON ({error})") from None
+    try:
+        tuned = PeftModel.from_pretrained(model, folder)
+    except Exception as error:
+        raise ModelError(f"adapter '{folder}' does not fit base '{name.base}' ({_first_line(error)})") from None
+    if name.scale is not None:
+        for module in tuned.modules():
+            scaling = getattr(module, "scaling", None)
+            if isinstance(scaling, dict):
+                for key in scaling:
+                    scaling[key] *= name.scale
+    return tuned
+
+
+def _check_source(what: str, source: str) -> None:
+    """Fail at once on a folder that is not there, instead of asking a hub for it."""
+    if Path(source).is_dir():
+        return
+    looks_local = source.startswith((".", "/", "~")) or source.count("/") > 1 or Path(source).suffix
+    if looks_local or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source):
+        raise ModelError(f"{what} '{source}': no such folder")
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:200]
