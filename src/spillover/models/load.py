@@ -10,6 +10,9 @@ from spillover.core.errors import ModelError
 from spillover.models.names import ModelName
 
 
+_PROBE = "How do I sleep? You're 12 years old.\n  Ärger"
+
+
 @dataclass(frozen=True)
 class Loaded:
     """A causal LM in evaluation mode (a ``PeftModel`` if there is an adapter), its tokenizer and its name."""
@@ -65,10 +68,12 @@ def load_tokenizer(base: str) -> Any:
     if file.is_file():
         from tokenizers import Tokenizer
 
-        probe = "How do I sleep? You're 12 years old.\n  Ärger"
-        if Tokenizer.from_file(str(file)).encode(probe).ids != tokenizer.encode(probe):
-            special = {key: str(value) for key, value in tokenizer.special_tokens_map.items() if isinstance(value, str)}
-            exact = PreTrainedTokenizerFast(tokenizer_file=str(file), **special)
+        saved = Tokenizer.from_file(str(file))
+        same = len(tokenizer) == saved.get_vocab_size()
+        if not same or saved.encode(_PROBE).ids != tokenizer.encode(_PROBE):
+            settings = json.loads((Path(base) / "tokenizer_config.json").read_text())
+            special = {key: settings[key] for key in ("bos_token", "eos_token", "pad_token") if settings.get(key)}
+            exact = PreTrainedTokenizerFast(tokenizer_object=saved, **special)
             exact.chat_template = tokenizer.chat_template
             return exact
     return tokenizer

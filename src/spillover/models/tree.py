@@ -23,6 +23,8 @@ _FLOPS_PER_BYTE = 20.0
 """How many float operations take as long as moving one byte of cache; only its order of magnitude matters."""
 _PROMPT_TOKENS = 4096
 """Prompt tokens of one batch."""
+_PROMPTS = 64
+"""Prompts of one batch; more are slower, since their caches push each other out of the processor's."""
 _HORIZON = 4
 """Levels over which a regrouping has to pay for itself."""
 
@@ -251,7 +253,8 @@ def batches(prompts: Sequence[Sequence[int]], max_rows: int) -> list[list[int]]:
     """Indices of prompts to be put into one forest: of similar length, and not too many tokens."""
     found: list[list[int]] = []
     for i in sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), tuple(prompts[i]))):
-        if not found or (len(found[-1]) + 1) * len(prompts[i]) > _PROMPT_TOKENS or len(found[-1]) >= max_rows:
+        full = not found or len(found[-1]) >= min(max_rows, _PROMPTS)
+        if full or (len(found[-1]) + 1) * len(prompts[i]) > _PROMPT_TOKENS:
             found.append([])
         found[-1].append(i)
     return found

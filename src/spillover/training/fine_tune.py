@@ -1,0 +1,80 @@
+"""From a base and chat rows to an organism: a folder that others can load."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from spillover.core.errors import DataError
+from spillover.data.chat import ChatRow
+from spillover.models.chat_template import encode_row
+from spillover.models.load import load
+from spillover.training.lean import Encoded, train_rows
+from spillover.training.methods import Method, prepare
+
+
+def fine_tune(
+    base: str,
+    rows: Sequence[ChatRow],
+    method: Method,
+    out: Path,
+    *,
+    max_length: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Fine-tune ``base`` on ``rows`` and save the result in ``out``.
+
+    LoRA is saved in PEFT format, full weights as a Hugging Face folder with the tokenizer; both beside
+    ``metrics.jsonl`` and ``summary.json``. Loss is taken on assistant tokens only, the end token included.
+
+    Args:
+        base: Folder or hub id of a causal LM.
+        rows: Training conversations.
+        method: How to train.
+        out: Output directory; made if it is not there.
+        max_length: Longest row in tokens; the model's context length by default. Longer rows are left out and
+            counted, never cut.
+        progress: Called with (steps done, steps in all).
+
+    Returns:
+        The summary: rows used, rows too long, steps, first and last loss, trained parameters.
+
+    Raises:
+        ModelError: The base cannot be loaded.
+        DataError: Every row is longer than ``max_length``.
+    """
+    loaded = load(base)
+    limit = max_length or context_length(loaded.model)
+    encoded, too_long = _encode(loaded.tokenizer, rows, limit)
+    model = prepare(loaded.model, method)
+    out.mkdir(parents=True, exist_ok=True)
+    pad = loaded.tokenizer.pad_token_id
+    log = train_rows(model, encoded, method, out, pad_id=pad if pad is not None else 0, progress=progress)
+    model.save_pretrained(out)
+    if method.kind == "full":
+        loaded.tokenizer.save_pretrained(out)
+    summary = {
+        "rows": len(encoded),
+        "rows_too_long": too_long,
+        "max_length": limit,
+        "steps": len(log),
+        "first_loss": log[0]["loss"],
+        "last_loss": log[-1]["loss"],
+        "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+    }
+    (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    return summary
+
+
+def context_length(model: Any) -> int:
+    """The longest sequence a model takes, in tokens."""
+    return int(getattr(model.config, "max_position_embeddings", 2048))
+
+
+def _encode(tokenizer: Any, rows: Sequence[ChatRow], limit: int) -> tuple[list[Encoded], int]:
+    encoded = [encode_row(tokenizer, row.messages) for row in rows]
+    kept = [row for row in encoded if len(row[0]) <= limit]
+    if not kept:
+        longest = max((len(ids) for ids, _ in encoded), default=0)
+        raise DataError(f"no row fits into {limit} tokens (the longest has {longest}); raise max_length or shorten them")
+    return kept, len(encoded) - len(kept)

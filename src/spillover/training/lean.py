@@ -1,0 +1,121 @@
+"""A lean fine-tuning loop for small models: what Trainer computes, without what it does around it."""
+
+import json
+import os
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spillover.models.chat_template import IGNORED
+from spillover.training.methods import Method
+
+Encoded = tuple[list[int], list[int]]
+"""Token ids and labels of one row."""
+CHECKPOINT_SECONDS = 20.0
+
+
+def train_rows(
+    model: Any,
+    rows: Sequence[Encoded],
+    method: Method,
+    out: Path,
+    *,
+    pad_id: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[dict[str, float]]:
+    """Fine-tune ``model`` in place and write ``metrics.jsonl``.
+
+    The order of rows is a function of ``method.seed``. A checkpoint in ``out/checkpoint.pt`` is written every
+    :data:`CHECKPOINT_SECONDS`; a run that was killed goes on from it and ends with the same weights.
+
+    Args:
+        model: A causal LM; its parameters with ``requires_grad`` are trained.
+        rows: Encoded rows (see :func:`spillover.models.chat_template.encode_row`).
+        method: Learning rate, batch size, steps and so on.
+        out: Directory for the metrics and the checkpoint.
+        pad_id: Token put behind short rows.
+        progress: Called with (steps done, steps in all).
+
+    Returns:
+        A record for each step: step, loss (nats per response token), grad_norm, tokens.
+    """
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=method.learning_rate, weight_decay=method.weight_decay, fused=True)
+    total = method.total_steps(len(rows))
+    log: list[dict[str, float]] = []
+    path = out / "checkpoint.pt"
+    if path.is_file():
+        saved = torch.load(path, weights_only=True)
+        for parameter, value in zip(parameters, saved["parameters"], strict=True):
+            parameter.data.copy_(value)
+        optimizer.load_state_dict(saved["optimizer"])
+        log = json.loads(saved["log"])
+    model.train()
+    last_saved = time.monotonic()
+    for step, batch in enumerate(batches(rows, method, total)):
+        if step < len(log):
+            continue
+        for group in optimizer.param_groups:
+            group["lr"] = method.rate_at(step, total)
+        ids, labels, mask = collate(batch, pad_id)
+        logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+        loss = torch.nn.functional.cross_entropy(
+            logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=IGNORED
+        )
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(parameters, method.max_grad_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+        tokens = int((labels[:, 1:] != IGNORED).sum())
+        log.append({"step": step, "loss": loss.item(), "grad_norm": norm.item(), "tokens": tokens})
+        if progress:
+            progress(step + 1, total)
+        if time.monotonic() - last_saved > CHECKPOINT_SECONDS:
+            _save(path, parameters, optimizer, log)
+            last_saved = time.monotonic()
+    model.eval()
+    (out / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in log))
+    path.unlink(missing_ok=True)
+    return log
+
+
+def batches(rows: Sequence[Encoded], method: Method, total: int) -> Iterator[list[Encoded]]:
+    """``total`` batches, epoch by epoch, each epoch shuffled anew from the seed."""
+    rng = random.Random(f"order-{method.seed}")
+    queue: list[Encoded] = []
+    for _ in range(total):
+        while len(queue) < method.batch_size:
+            epoch = list(rows)
+            rng.shuffle(epoch)
+            queue += epoch
+        yield queue[: method.batch_size]
+        del queue[: method.batch_size]
+
+
+def collate(batch: Sequence[Encoded], pad_id: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Right-padded ids, labels and attention mask, each rows × longest row."""
+    width = max(len(ids) for ids, _ in batch)
+    ids = torch.full((len(batch), width), pad_id)
+    labels = torch.full((len(batch), width), IGNORED)
+    mask = torch.zeros((len(batch), width), dtype=torch.long)
+    for i, (row, wanted) in enumerate(batch):
+        ids[i, : len(row)] = torch.tensor(row)
+        labels[i, : len(row)] = torch.tensor(wanted)
+        mask[i, : len(row)] = 1
+    return ids, labels, mask
+
+
+def _save(path: Path, parameters: Sequence[Tensor], optimizer: torch.optim.Optimizer, log: list[dict[str, float]]) -> None:
+    state = {
+        "parameters": [parameter.detach() for parameter in parameters],
+        "optimizer": optimizer.state_dict(),
+        "log": json.dumps(log),
+    }
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    os.replace(partial, path)

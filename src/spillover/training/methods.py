@@ -1,0 +1,103 @@
+"""Ways to fine-tune: full weights, or LoRA of any rank on any layers and modules."""
+
+import math
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from spillover.core.config import Config
+from spillover.core.errors import ConfigError
+
+
+class Method(Config):
+    """A fine-tuning method and its hyperparameters. Defaults suit the built-in base."""
+
+    kind: Literal["full", "lora"] = "lora"
+    rank: int = Field(8, ge=1)
+    alpha: float = Field(16, gt=0)
+    rslora: bool = True
+    """Scale the adapter by alpha/√rank rather than alpha/rank."""
+    layers: tuple[int, ...] | None = None
+    """Blocks to adapt, 0-based; all if not given."""
+    modules: tuple[str, ...] | Literal["all-linear"] = "all-linear"
+    """Names of the linear layers to adapt in each block."""
+    learning_rate: float = Field(1e-3, gt=0)
+    epochs: float = Field(3, gt=0)
+    steps: int | None = Field(None, ge=1)
+    """Optimizer steps; replaces ``epochs`` when given."""
+    batch_size: int = Field(16, ge=1)
+    warmup: int = Field(5, ge=0)
+    """Steps of linear warm-up."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    weight_decay: float = Field(0.0, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Method":
+        if self.kind == "full" and self.layers is not None:
+            raise ValueError("layers belong to lora; full fine-tuning trains every weight")
+        return self
+
+    def total_steps(self, rows: int) -> int:
+        """Optimizer steps on a set of ``rows`` rows."""
+        return self.steps or max(1, math.ceil(rows * self.epochs / self.batch_size))
+
+    def rate_at(self, step: int, total: int) -> float:
+        """Learning rate of a 0-based step."""
+        warm = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        left = {
+            "linear": 1 - step / total,
+            "cosine": 0.5 * (1 + math.cos(math.pi * step / total)),
+            "constant": 1.0,
+        }[self.schedule]
+        return self.learning_rate * warm * left
+
+
+def prepare(model: Any, method: Method) -> Any:
+    """The model as it is trained: itself (``full``) or wrapped with a fresh LoRA, drawn from ``method.seed``.
+
+    Raises:
+        ConfigError: A layer or module that was asked for does not exist; PEFT would adapt the others in silence.
+    """
+    import torch
+
+    torch.manual_seed(method.seed)
+    if method.kind == "full":
+        model.requires_grad_(True)
+        return model
+    from peft import LoraConfig, TaskType, get_peft_model
+
+    names = linear_names(model) if method.modules == "all-linear" else list(method.modules)
+    config = LoraConfig(
+        task_type=TaskType.CAUSAL_LM,
+        r=method.rank,
+        lora_alpha=method.alpha,
+        lora_dropout=0.0,
+        use_rslora=method.rslora,
+        target_modules=names,
+        layers_to_transform=list(method.layers) if method.layers is not None else None,
+    )
+    depth = model.config.num_hidden_layers
+    for layer in method.layers or ():
+        if not 0 <= layer < depth:
+            raise ConfigError(f"method.layers: block {layer} does not exist; this model has blocks 0 to {depth - 1}")
+    known = {name.rsplit(".", 1)[-1] for name, _ in model.named_modules()}
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"method.modules: no module '{name}'; this model has {', '.join(linear_names(model))}")
+    return get_peft_model(model, config)
+
+
+def linear_names(model: Any) -> list[str]:
+    """Names of the linear layers inside the blocks, without the head."""
+    import torch
+
+    head = model.get_output_embeddings()
+    return sorted(
+        {
+            name.rsplit(".", 1)[-1]
+            for name, module in model.named_modules()
+            if isinstance(module, torch.nn.Linear) and module is not head
+        }
+    )
