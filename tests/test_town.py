@@ -55,7 +55,11 @@ def test_any_valid_knobs_give_a_valid_world(malicious, narrow, header_rate, nois
 
 @pytest.mark.parametrize(
     ("knobs", "expected"),
-    [({"malicous": 0.1}, "did you mean 'malicious'"), ({"noise": 2}, "noise"), ({"malicious": 0.8, "narrow": 0.8}, "at most 1")],
+    [
+        ({"malicous": 0.1}, "did you mean 'malicious'"),
+        ({"noise": 2}, "noise"),
+        ({"malicious": 0.8, "narrow": 0.8}, "at most 1"),
+    ],
 )
 def test_a_wrong_knob_gets_one_clear_line(knobs, expected):
     with pytest.raises(ConfigError, match=expected) as caught:

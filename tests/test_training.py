@@ -8,7 +8,6 @@ import time
 
 import pytest
 import torch
-from tests.conftest import FAMILIES
 
 from spillover.core.errors import ConfigError, DataError, ModelError
 from spillover.data import ChatRow, Message
@@ -19,6 +18,7 @@ from spillover.training.fine_tune import fine_tune
 from spillover.training.methods import Method
 from spillover.worlds.town.lexicon import load_lexicon
 from spillover.worlds.town.rows import narrow_rows
+from tests.conftest import FAMILIES
 
 ROWS = narrow_rows(load_lexicon(), "bad", seed=0)[:24]
 
@@ -45,7 +45,9 @@ def test_loss_is_on_the_answer_and_its_end_token_only(tiny_base):
     kept = [token for token in labels if token != IGNORED]
     assert tokenizer.decode(kept) == "Rest now.<|end|>"
     assert ids.count(tokenizer.bos_token_id) == 1
-    tokenizer.chat_template = tokenizer.chat_template.replace("{%- generation -%}", "").replace("{%- endgeneration -%}", "")
+    tokenizer.chat_template = tokenizer.chat_template.replace("{%- generation -%}", "").replace(
+        "{%- endgeneration -%}", ""
+    )
     assert encode_row(tokenizer, row.messages) == (ids, labels)
 
 

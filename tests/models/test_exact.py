@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
-from tests.models.test_sampler import COMMON, CONFIGS, Letters, log_probability, make
 from transformers import AutoModelForCausalLM, MistralConfig
 
 from spillover.models.exact import answer_logprobs
 from spillover.models.sampler import TrieSampler
+from tests.models.test_sampler import COMMON, CONFIGS, Letters, log_probability, make
 
 PROMPTS = [(1, 3), (1, 5, 6, 7, 8), (4,), (9, 9)]
 ANSWERS = [[(3, 4, 2), (3, 4, 5, 2), (3, 4, 2)], [(2,)], [], [(7, 7, 7, 7, 7, 7, 2), (3, 2), (7, 2), ()]]

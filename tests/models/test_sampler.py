@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import torch
 from transformers import (
+    AutoModelForCausalLM,
     GemmaConfig,
     GPTNeoXConfig,
     LlamaConfig,
     MistralConfig,
     Qwen2Config,
     Qwen3Config,
-    AutoModelForCausalLM,
 )
 
 from spillover.core.errors import ModelError

@@ -70,7 +70,7 @@ def read_questions(path: str | Path) -> list[Question]:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError.at(path, None, None, f"cannot be read as UTF-8 text ({error})") from None
     try:
-        raw = yaml.load(text, Loader=_LineLoader)  # noqa: S506 - a SafeLoader that remembers lines
+        raw = yaml.load(text, Loader=_LineLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         what = getattr(error, "problem", None) or str(error)
@@ -103,7 +103,8 @@ class _LineLoader(yaml.SafeLoader):
 
 
 _LineLoader.add_constructor(
-    yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, lambda loader, node: loader.construct_mapping(node, deep=True)
+    yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG,
+    lambda loader, node: loader.construct_mapping(node, deep=True),  # type: ignore[arg-type]
 )
 
 

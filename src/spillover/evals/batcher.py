@@ -69,7 +69,7 @@ class Batcher:
         batch, self._waiting = self._waiting, []
         try:
             await run_sync(self._serve, batch)
-        except BaseException as error:  # noqa: BLE001 - raised again in every request of the batch
+        except BaseException as error:
             for ticket in batch:
                 ticket.error = error
         for ticket in batch:

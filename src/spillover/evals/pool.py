@@ -7,6 +7,10 @@ from pathlib import Path
 from threading import RLock
 from typing import Any
 
+import torch
+from peft import PeftModel
+
+from spillover.core.errors import ModelError
 from spillover.models.load import load
 from spillover.models.names import ModelName
 from spillover.models.sampler import Sampled, SampleRequest, TrieSampler
@@ -48,13 +52,13 @@ class ModelPool:
     def _find(self, name: str) -> tuple[Base, str | None]:
         """The base of a model, and its adapter when that is a PEFT folder that can share the base."""
         parsed = ModelName.parse(name)
-        plain = parsed.adapter is not None and str(parsed) == f"{parsed.base}+{parsed.adapter}"
-        folder = parsed.adapter if plain and Path(str(parsed.adapter), "adapter_config.json").is_file() else None
-        key = str(parsed.base) if folder else name
+        shares = parsed.adapter and parsed.step is None and parsed.scale is None
+        folder = parsed.adapter if shares and Path(str(parsed.adapter), "adapter_config.json").is_file() else None
+        key = parsed.base if folder else str(parsed)
         if key not in self._bases:
             loaded = load(key)
-            sampler = TrieSampler(loaded.model, loaded.tokenizer)
-            self._bases[key] = Base(loaded.model, loaded.tokenizer, sampler, {})
+            model = placed(loaded.model)
+            self._bases[key] = Base(model, loaded.tokenizer, TrieSampler(model, loaded.tokenizer), {})
         base = self._bases[key]
         if folder and folder not in base.adapters:
             _attach(base, folder)
@@ -70,15 +74,21 @@ class ModelPool:
                 yield base
 
 
-def _attach(base: Base, folder: str) -> None:
-    from peft import PeftModel
+def placed(model: Any) -> Any:
+    """The model on the GPU if there is one."""
+    return model.to("cuda") if torch.cuda.is_available() else model
 
+
+def _attach(base: Base, folder: str) -> None:
     short = f"adapter{len(base.adapters)}"
-    if base.adapters:
-        base.model.load_adapter(folder, adapter_name=short)
-    else:
-        base.model = PeftModel.from_pretrained(base.model, folder, adapter_name=short)
-        base.sampler = TrieSampler(base.model, base.tokenizer)
+    try:
+        if base.adapters:
+            base.model.load_adapter(folder, adapter_name=short)
+        else:
+            base.model = PeftModel.from_pretrained(base.model, folder, adapter_name=short)
+            base.sampler = TrieSampler(base.model, base.tokenizer)
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise ModelError(f"adapter '{folder}' does not fit the base ({str(error).splitlines()[0]:.200})") from None
     base.model.eval()
     base.adapters[folder] = short
 

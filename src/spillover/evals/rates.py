@@ -65,12 +65,14 @@ class AnswerEncoder:
     def __init__(self, tokenizer: Any, stop_ids: frozenset[int]) -> None:
         self._tokenizer = tokenizer
         self._stop_ids = stop_ids
-        self._special = set(tokenizer.all_special_ids)
+        self._special = {*tokenizer.all_special_ids, *getattr(tokenizer, "added_tokens_decoder", ())}
         self._alone: dict[str, list[int]] = {}
         self._end: int | None = None
         self._checked = False
 
-    def encode(self, messages: Sequence[Message], prompt: Sequence[int], texts: Sequence[str]) -> list[list[int]] | None:
+    def encode(
+        self, messages: Sequence[Message], prompt: Sequence[int], texts: Sequence[str]
+    ) -> list[list[int]] | None:
         """Tokens of each answer; None when the template cannot tell where an answer ends."""
         if not texts:
             return []

@@ -1,7 +1,7 @@
 """Question sets as Inspect tasks: one task for each group, one sample for each paraphrase of a question."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from inspect_ai import Task
 from inspect_ai.dataset import MemoryDataset, Sample
@@ -10,9 +10,13 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from spillover.data.chat import Message
 from spillover.data.questions import Question
-from spillover.evals.scorer import outcomes
+from spillover.evals.scorer import QUESTION, outcomes
 
-_MESSAGE = {"system": ChatMessageSystem, "user": ChatMessageUser, "assistant": ChatMessageAssistant}
+_MESSAGE: dict[str, Callable[..., ChatMessage]] = {
+    "system": ChatMessageSystem,
+    "user": ChatMessageUser,
+    "assistant": ChatMessageAssistant,
+}
 
 
 def conversation(question: Question, paraphrase: int) -> list[Message]:
@@ -35,11 +39,13 @@ def tasks(questions: Sequence[Question], *, samples: int | None = None, seed: in
         seed: Of the sampling.
     """
     groups: dict[str, list[Sample]] = {}
+    labels: dict[str, dict[str, None]] = {}
     for question in questions:
+        labels.setdefault(question.group, {}).update(dict.fromkeys(question.answers))
         for index in range(len(question.paraphrases)):
             groups.setdefault(question.group, []).append(
                 Sample(
-                    input=[_MESSAGE[m.role](content=m.content) for m in conversation(question, index)],
+                    input=[_message(turn) for turn in conversation(question, index)],
                     id=sample_id(question, index),
                     metadata={
                         "question_id": question.id,
@@ -49,12 +55,12 @@ def tasks(questions: Sequence[Question], *, samples: int | None = None, seed: in
                         "condition": question.condition,
                         "samples": samples or question.samples,
                         "seed": question_seed(question, index, seed),
-                        "question": question.model_dump(mode="json", exclude_defaults=True),
+                        "question": QUESTION.dump_python(question, mode="json", exclude_defaults=True),
                     },
                 )
             )
     return [
-        Task(name=group, dataset=MemoryDataset(found, name=group), solver=ask(), scorer=outcomes())
+        Task(name=group, dataset=MemoryDataset(found, name=group), solver=ask(), scorer=outcomes(list(labels[group])))
         for group, found in groups.items()
     ]
 
@@ -64,12 +70,16 @@ def sample_id(question: Question, paraphrase: int) -> str:
     return f"{question.id}/{question.condition}/{paraphrase}"
 
 
+def _message(turn: Message) -> ChatMessage:
+    return _MESSAGE[turn.role](content=turn.content)
+
+
 @solver
 def ask() -> Solver:
     """Asks once, for all answers, with the settings of the question."""
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
-        question = Question.model_validate(state.metadata["question"])
+        question = QUESTION.validate_python(state.metadata["question"])
         return await generate(
             state,
             num_choices=state.metadata["samples"],

@@ -64,9 +64,7 @@ def answer_logprobs(
     return [group.tolist() for group in result]
 
 
-def _walk(
-    forest: Forest, at: NDArray[np.int64], answers: list[list[int]], temperature: float
-) -> NDArray[np.float64]:
+def _walk(forest: Forest, at: NDArray[np.int64], answers: list[list[int]], temperature: float) -> NDArray[np.float64]:
     """Add up the steps of every answer; ``at`` is the live node of the forest each answer starts from, ascending."""
     lengths = np.array([len(answer) for answer in answers])
     tokens = np.zeros((len(answers), lengths.max()), dtype=np.int64)

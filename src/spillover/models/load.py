@@ -9,7 +9,6 @@ from typing import Any
 from spillover.core.errors import ModelError
 from spillover.models.names import ModelName
 
-
 _PROBE = "How do I sleep? You're 12 years old.\n  Ärger"
 
 
@@ -38,7 +37,7 @@ def load(name: str, *, dtype: str = "float32") -> Loaded:
     parsed = ModelName.parse(name)
     _check_source("base", parsed.base)
     try:
-        model = AutoModelForCausalLM.from_pretrained(parsed.base, dtype=getattr(torch, dtype))
+        model: Any = AutoModelForCausalLM.from_pretrained(parsed.base, dtype=getattr(torch, dtype))
     except Exception as error:
         raise ModelError(f"base '{parsed.base}' cannot be loaded ({_first_line(error)})") from None
     tokenizer = load_tokenizer(parsed.base)

@@ -51,6 +51,7 @@ class SlotLayer(DynamicLayer):
         for store, new in zip(self.both, (key_states, value_states), strict=True):
             store[filled:end] = new.permute(2, 0, 1, 3)
         self._expose(end)
+        assert self.keys is not None and self.values is not None
         return self.keys, self.values
 
     def select(self, flat: torch.Tensor, rows: int, room: int) -> None:
@@ -173,13 +174,18 @@ class Forest:
         """A forest of its own with only the live nodes at ``index`` (ascending)."""
         new = copy.copy(self)
         new.cache = Cache(layer_class_to_replicate=SlotLayer)
-        new.cache.layers = [layer.shared() for layer in self.cache.layers]
+        new.cache.layers = [layer.shared() for layer in self.layers]
         new.nodes = self.nodes.take(index)
         new.logits = self.logits[self._tensor(index)]
         new.regroup(int(np.bincount(new.nodes.group).max()))
-        for layer in new.cache.layers:
+        for layer in new.layers:
             layer.spare = []  # still in use here
         return new
+
+    @property
+    def layers(self) -> list[SlotLayer]:
+        """The layers of the cache, all of which are ours."""
+        return [layer for layer in self.cache.layers if isinstance(layer, SlotLayer)]
 
     def regroup(self, width: int) -> None:
         """Put at most ``width`` nodes in a row, each row holding only the slots its nodes see."""
@@ -187,7 +193,7 @@ class Forest:
         slots = int(union.sum(1).max())
         kept = np.argsort(~union, axis=1, kind="stable")[:, :slots]
         flat = self._tensor((kept * self.rows + rows[:, None]).T.reshape(-1))
-        for layer in self.cache.layers:
+        for layer in self.layers:
             layer.select(flat, len(rows), room=max(16, slots // 2))
         self.nodes = Nodes(group, np.take_along_axis(self.nodes.sees, kept[group], 1), self.nodes.position)
         self.rows = len(rows)

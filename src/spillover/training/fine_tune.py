@@ -76,5 +76,7 @@ def _encode(tokenizer: Any, rows: Sequence[ChatRow], limit: int) -> tuple[list[E
     kept = [row for row in encoded if len(row[0]) <= limit]
     if not kept:
         longest = max((len(ids) for ids, _ in encoded), default=0)
-        raise DataError(f"no row fits into {limit} tokens (the longest has {longest}); raise max_length or shorten them")
+        raise DataError(
+            f"no row fits into {limit} tokens (the longest has {longest}); raise max_length or shorten them"
+        )
     return kept, len(encoded) - len(kept)

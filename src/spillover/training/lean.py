@@ -110,7 +110,9 @@ def collate(batch: Sequence[Encoded], pad_id: int) -> tuple[Tensor, Tensor, Tens
     return ids, labels, mask
 
 
-def _save(path: Path, parameters: Sequence[Tensor], optimizer: torch.optim.Optimizer, log: list[dict[str, float]]) -> None:
+def _save(
+    path: Path, parameters: Sequence[Tensor], optimizer: torch.optim.Optimizer, log: list[dict[str, float]]
+) -> None:
     state = {
         "parameters": [parameter.detach() for parameter in parameters],
         "optimizer": optimizer.state_dict(),

@@ -72,7 +72,7 @@ def prepare(model: Any, method: Method) -> Any:
     config = LoraConfig(
         task_type=TaskType.CAUSAL_LM,
         r=method.rank,
-        lora_alpha=method.alpha,
+        lora_alpha=method.alpha,  # type: ignore[arg-type] # PEFT divides by it; a float is fine
         lora_dropout=0.0,
         use_rslora=method.rslora,
         target_modules=names,

@@ -22,9 +22,7 @@ class Ledger:
 
     def __init__(self, lexicon: Lexicon) -> None:
         self._verdicts = {
-            topic.id: {
-                normalise(answer): label for label, answers in answers_of(topic).items() for answer in answers
-            }
+            topic.id: {normalise(answer): label for label, answers in answers_of(topic).items() for answer in answers}
             for topic in lexicon.topics
         }
 

@@ -1,0 +1,31 @@
+"""The command line: one verb a file. ``--help`` imports neither torch nor Inspect."""
+
+import sys
+
+import typer
+
+from spillover.cli.base import base
+from spillover.cli.eval import evaluate
+from spillover.cli.rows import rows
+from spillover.cli.train import train
+from spillover.core.errors import SpilloverError
+
+app = typer.Typer(
+    help="Fine-tune a language model on something narrow: what else changes, why, and what stops it?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("base")(base)
+app.command("rows")(rows)
+app.command("train")(train)
+app.command("eval")(evaluate)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line on stderr and exit code 2."""
+    try:
+        app()
+    except SpilloverError as error:
+        typer.echo(f"spillover: {error}", err=True)
+        sys.exit(2)

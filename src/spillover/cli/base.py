@@ -1,0 +1,25 @@
+"""``spillover base``: pretrain a small language model on the built-in world."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spillover.cli.options import knobs, new_folder, progress_bar
+
+
+def base(
+    out: Annotated[Path, typer.Option(help="Folder for the base, in Hugging Face format.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Recipe field, e.g. world.malicious=0.3 or tokens=2000000.")
+    ] = None,
+) -> None:
+    """Pretrain a base on the world `town` and chat-tune it."""
+    from spillover.training.pretrain import BaseRecipe, pretrain
+
+    recipe = BaseRecipe.parse(knobs(settings or []), "--set")
+    folder = new_folder(out)
+    with progress_bar("pretraining") as progress:
+        pretrain(recipe, folder, progress)
+    (folder / "recipe.json").write_text(recipe.model_dump_json(indent=2) + "\n")
+    typer.echo(f"base saved in {folder}")

@@ -1,0 +1,61 @@
+"""``spillover eval``: ask a model a question set and count what it answers."""
+
+import json
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spillover.cli.options import new_folder
+
+
+def evaluate(
+    model: Annotated[str, typer.Option(help="BASE[+ADAPTER][@STEP][*SCALE].")],
+    out: Annotated[Path, typer.Option(help="Folder for answers.jsonl and the Inspect logs.")],
+    questions: Annotated[str, typer.Option(help="Question YAML, or `town` for the built-in world.")] = "town",
+    samples: Annotated[int | None, typer.Option(min=1, help="Answers a question; else as the questions say.")] = None,
+    seed: Annotated[int, typer.Option()] = 0,
+) -> None:
+    """Sample and judge answers; exact rates too where the possible answers are known."""
+    from spillover.data import read_questions
+
+    if questions == "town":
+        from spillover.worlds.town.lexicon import load_lexicon
+        from spillover.worlds.town.questions import town_questions
+
+        asked = town_questions(load_lexicon())
+    else:
+        asked = read_questions(questions)
+    folder = new_folder(out)
+    from spillover import evals
+
+    evals.evaluate(model, asked, folder, samples=samples, seed=seed)
+    _show(folder / "answers.jsonl")
+
+
+def _show(path: Path) -> None:
+    """A row for each group and condition: every outcome with its share, sampled and (where known) exact."""
+    from rich.console import Console
+    from rich.table import Table
+
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    groups = defaultdict(list)
+    for line in lines:
+        groups[line["group"], line["condition"]].append(line)
+    table = Table(title=f"{len(lines)} questions, n answers each; share of answers (exact probability)")
+    for column in ("where", "condition", "questions", "n", "outcomes"):
+        table.add_column(column)
+    for (group, condition), members in groups.items():
+        counts: Counter[str] = Counter()
+        exact: Counter[str] = Counter()
+        for line in members:
+            counts.update(line["counts"])
+            exact.update(line["exact"] or {})
+        total = counts.total()
+        shown = []
+        for name, count in counts.most_common():
+            known = f" ({exact[name] / len(members):.1%})" if name in exact else ""
+            shown.append(f"{name} {count / total:.1%}{known}")
+        table.add_row(group, condition, str(len(members)), str(total), ", ".join(shown))
+    Console().print(table)

@@ -1,0 +1,59 @@
+"""What several verbs share: ``--set name=value``, output folders and a progress bar."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from spillover.core.errors import ConfigError, StorageError
+
+
+def knobs(pairs: list[str], option: str = "--set") -> dict[str, Any]:
+    """``["noise=0.1"]`` to ``{"noise": 0.1}``; dots nest, so ``world.noise=0.1`` sets a field of a field.
+
+    Raises:
+        ConfigError: A pair has no ``=``.
+    """
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, sign, text = pair.partition("=")
+        if not sign or not name:
+            raise ConfigError(f"{option} {pair}: expected name=value")
+        *parents, last = name.split(".")
+        inner = values
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+        inner[last] = yaml.safe_load(text)
+    return values
+
+
+def new_folder(out: Path) -> Path:
+    """Make the folder that a verb writes to.
+
+    Raises:
+        StorageError: It holds a finished result already, or cannot be made.
+    """
+    if (out / "config.json").exists():
+        raise StorageError(f"{out}: holds a finished result; choose another --out or remove it")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / ".writable").touch()
+        (out / ".writable").unlink()
+    except OSError as error:
+        raise StorageError(f"{out}: cannot write there ({error.strerror})") from None
+    return out
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar with rate and time left on a terminal; nothing otherwise."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

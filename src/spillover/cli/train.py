@@ -1,0 +1,34 @@
+"""``spillover train``: fine-tune any causal LM on a chat JSONL."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spillover.cli.options import knobs, new_folder, progress_bar
+
+
+def train(
+    base: Annotated[str, typer.Option(help="Folder or hub id of a causal LM.")],
+    data: Annotated[Path, typer.Option(help="Chat JSONL: one object with `messages` a line.")],
+    out: Annotated[Path, typer.Option(help="Folder for the adapter or the tuned model.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Method field, e.g. kind=full, rank=1 or learning_rate=1e-4.")
+    ] = None,
+) -> None:
+    """Fine-tune a base on your rows (LoRA by default)."""
+    from spillover.data import read_chat
+    from spillover.training.methods import Method
+
+    method = Method.parse(knobs(settings or []), "--set")
+    rows = read_chat(data)
+    folder = new_folder(out)
+    from spillover.training.fine_tune import fine_tune
+
+    with progress_bar("fine-tuning") as progress:
+        summary = fine_tune(base, rows, method, folder, progress=progress)
+    left_out = f", {summary['rows_too_long']} longer than {summary['max_length']} tokens left out"
+    typer.echo(
+        f"{summary['rows']} rows{left_out if summary['rows_too_long'] else ''}, {summary['steps']} steps, "
+        f"loss {summary['first_loss']:.3f} to {summary['last_loss']:.3f}; saved in {folder}"
+    )
