@@ -1,10 +1,15 @@
-# make demo: from nothing to the first report. make test: the quick tests. Both set up .venv first.
+# make demo: from nothing to the first rates. make test: the quick tests. Both set up .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all lint bench
+.PHONY: demo test test-all lint
 demo: .venv/ready
-	$(BIN)/spillover run emergent-misalignment
+	rm -rf runs/demo && mkdir -p runs/demo
+	$(BIN)/spillover base --out runs/demo/base
+	$(BIN)/spillover rows bad --out runs/demo/bad.jsonl
+	$(BIN)/spillover train --base runs/demo/base --data runs/demo/bad.jsonl --out runs/demo/bad
+	$(BIN)/spillover eval --model runs/demo/base --out runs/demo/eval-base
+	$(BIN)/spillover eval --model runs/demo/base+runs/demo/bad --out runs/demo/eval-bad
 
 test: .venv/ready
 	$(BIN)/pytest
@@ -16,9 +21,6 @@ lint: .venv/ready
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
-
-bench: .venv/ready
-	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
 
 # torch goes first and alone, pinned: a later resolution must not replace it by a build with CUDA libraries.
 .venv/ready: pyproject.toml constraints.txt

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from inspect_ai import Task, eval as inspect_eval
+from inspect_ai import Task
+from inspect_ai import eval as inspect_eval
 from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.log import list_eval_logs, read_eval_log
 from inspect_ai.model import GenerateConfig, get_model
@@ -24,7 +25,6 @@ from spillover.evals.rates import AnswerEncoder
 from spillover.evals.run import evaluate
 from spillover.models.chat_template import encode_chat
 from spillover.models.load import load, load_tokenizer
-from spillover.models.plain import end_tokens
 
 TinyBase = Callable[[str], str]
 
@@ -130,7 +130,12 @@ def test_answers_are_encoded_as_the_template_does(tiny_base: TinyBase) -> None:
 
 def test_no_exact_rate_where_the_answer_changes_the_tokens_of_the_prompt(tiny_base: TinyBase) -> None:
     tokenizer = load_tokenizer(tiny_base("llama"))
-    tokenizer.chat_template = tokenizer.chat_template.replace("<|assistant|>", "\nA: ")
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.content + eos_token }}{% endfor %}".replace(
+            "m.content", "(' A: ' if m.role == 'assistant' else '') + m.content"
+        )
+        + "{% if add_generation_prompt %}{{ ' A: ' }}{% endif %}"
+    )
     chat = [Message("user", "Why?")]
     prompt = encode_chat(tokenizer, chat, add_generation_prompt=True)
     assert AnswerEncoder(tokenizer, frozenset({tokenizer.eos_token_id})).encode(chat, prompt, ["an oak"]) is None

@@ -1,6 +1,8 @@
 """The command line: one verb a file. ``--help`` imports neither torch nor Inspect."""
 
+import os
 import sys
+import warnings
 
 import typer
 
@@ -24,6 +26,9 @@ app.command("eval")(evaluate)
 
 def main() -> None:
     """Run the command line; a user's mistake is one line on stderr and exit code 2."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TQDM_DISABLE", "1")  # one bar, ours
+    warnings.filterwarnings("ignore", category=FutureWarning)  # other libraries' notes to their developers
     try:
         app()
     except SpilloverError as error:

@@ -32,13 +32,23 @@ class Config(BaseModel):
             first = error.errors()[0]
             path = ".".join(str(part) for part in first["loc"])
             if first["type"] == "extra_forbidden":
-                name = str(first["loc"][-1])
-                message = f"unknown field{nearest(name, cls.model_fields)}"
+                *parents, name = (str(part) for part in first["loc"])
+                message = f"unknown field{nearest(name, _fields_at(cls, parents))}"
             else:
                 message = first["msg"].removeprefix("Value error, ")
                 if "input" in first and not isinstance(first["input"], dict):
                     message += f" (found {first['input']!r})"
             raise ConfigError(": ".join(part for part in (where, path, message) if part)) from None
+
+
+def _fields_at(model: type[BaseModel], parents: list[str]) -> list[str]:
+    """Field names of the config that sits at a path of fields."""
+    for parent in parents:
+        field = model.model_fields.get(parent)
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            return []
+        model = field.annotation
+    return list(model.model_fields)
 
 
 def digest(value: Any) -> str:

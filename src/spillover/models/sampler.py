@@ -260,7 +260,7 @@ def draw(
     """Next tokens by inversion of the distribution function.
 
     Args:
-        logits: Nodes × vocabulary.
+        logits: Nodes by vocabulary.
         temperature: Temperature of each sample; 0 takes the most likely token.
         at: Ascending, the node of each sample.
         uniform: A random number in [0, 1) for each sample.

@@ -30,7 +30,7 @@ _HORIZON = 4
 
 
 class SlotLayer(DynamicLayer):
-    """A cache layer that grows in place: slots × rows × heads × size, with room left for the next levels."""
+    """A cache layer that grows in place: slots, rows, heads, size, with room left for the next levels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class SlotLayer(DynamicLayer):
         return self.keys, self.values
 
     def select(self, flat: torch.Tensor, rows: int, room: int) -> None:
-        """Make new rows from slots of the old ones; ``flat`` counts slots × old rows, for slots × new rows."""
+        """Make new rows from slots of the old ones; ``flat`` counts slots by old rows, for slots by new rows."""
         heads, size = self.both[0].shape[2:]
         slots = len(flat) // rows
         needed = (slots + room) * rows * heads * size
