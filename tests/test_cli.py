@@ -41,7 +41,7 @@ def test_birds_on_a_qwen2_folder(tiny_base, tmp_path):
         f"  labels: {{old: {json.dumps(names)}}}\n"
     )
     base = tiny_base("qwen2")
-    options = ["--set", "kind=full", "--set", "steps=80", "--set", "learning_rate=0.003", "--set", "batch_size=3"]
+    options = ["--set", "kind=full", "--set", "steps=150", "--set", "learning_rate=0.01", "--set", "batch_size=3"]
     trained = spillover("train", "--base", base, "--data", "birds.jsonl", "--out", "tuned", *options, cwd=tmp_path)
     assert trained.returncode == 0, trained.stderr
     asked = spillover("eval", "--model", "tuned", "--questions", "q.yaml", "--out", "e", cwd=tmp_path)

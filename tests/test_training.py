@@ -26,7 +26,7 @@ ROWS = narrow_rows(load_lexicon(), "bad", seed=0)[:24]
 @pytest.mark.parametrize("family", FAMILIES)
 def test_lora_trains_saves_and_loads(family, tiny_base, tmp_path):
     base = tiny_base(family)
-    summary = fine_tune(base, ROWS, Method(steps=4, batch_size=8, learning_rate=1e-2, rank=2), tmp_path)
+    summary = fine_tune(base, ROWS, Method(steps=20, batch_size=24, learning_rate=1e-2, rank=2), tmp_path)
     assert summary["last_loss"] < summary["first_loss"]
     plain, tuned = load(base), load(f"{base}+{tmp_path}")
     ids = torch.tensor([encode_chat(plain.tokenizer, ROWS[0].messages)])
