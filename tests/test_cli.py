@@ -71,6 +71,14 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments, message, tmp_path):
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_a_finished_result_is_never_written_over(tmp_path):
+    (tmp_path / "done").mkdir()
+    (tmp_path / "done" / "answers.jsonl").write_text("")
+    done = spillover("eval", "--model", "m", "--out", "done", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "holds a finished result" in done.stderr
+
+
 def test_help_is_quick_and_imports_nothing_heavy():
     code = (
         "import sys, spillover.cli.app; print([m for m in ('torch', 'transformers', 'inspect_ai') if m in sys.modules])"
