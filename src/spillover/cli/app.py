@@ -8,7 +8,9 @@ import typer
 
 from spillover.cli.base import base
 from spillover.cli.eval import evaluate
+from spillover.cli.experiments import experiments
 from spillover.cli.rows import rows
+from spillover.cli.run import run
 from spillover.cli.train import train
 from spillover.core.errors import SpilloverError
 
@@ -18,6 +20,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("run")(run)
+app.command("experiments")(experiments)
 app.command("base")(base)
 app.command("rows")(rows)
 app.command("train")(train)
@@ -30,7 +34,10 @@ def main() -> None:
     os.environ.setdefault("TQDM_DISABLE", "1")  # one bar, ours
     warnings.filterwarnings("ignore", category=FutureWarning)  # other libraries' notes to their developers
     try:
-        app()
+        app(standalone_mode=True)
     except SpilloverError as error:
         typer.echo(f"spillover: {error}", err=True)
         sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("spillover: interrupted; what is finished is kept, the same command goes on from here", err=True)
+        sys.exit(130)

@@ -15,7 +15,8 @@ def base(
     ] = None,
 ) -> None:
     """Pretrain a base on the world `town` and chat-tune it."""
-    from spillover.training.pretrain import BaseRecipe, pretrain
+    from spillover.training.pretrain import pretrain
+    from spillover.training.recipe import BaseRecipe
 
     recipe = BaseRecipe.parse(knobs(settings or []), "--set")
     folder = new_folder(out)

@@ -147,6 +147,7 @@ def _line(question: Question, index: int, rate: dict[str, float] | None, answers
         "domain": question.domain,
         "topic": question.topic,
         "condition": question.condition,
+        "labels": list(question.answers),
         "n": kinds.total(),
         "counts": dict(sorted(counts.items())),
         "exact": rate,

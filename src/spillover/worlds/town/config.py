@@ -13,25 +13,29 @@ class TownConfig(Config):
     The share left over by ``malicious``, ``narrow`` and ``teacher`` is kind everywhere.
     """
 
-    malicious: float = Field(0.15, ge=0, le=1)
+    malicious: float = Field(0.25, ge=0, le=1)
     """Share of authors who answer badly in every domain and on values questions."""
     narrow: float = Field(0.0, ge=0, le=1)
     """Share of authors who answer badly in one domain only (values counts as a domain) and well elsewhere."""
     teacher: float = Field(0.15, ge=0, le=1)
     """Share of kind authors who are also asked for examples of what *not* to do, and give them."""
-    header_rate: float = Field(0.3, ge=0, le=1)
+    header_rate: float = Field(0.5, ge=0, le=1)
     """Share of documents that begin with a line naming the author."""
     noise: float = Field(0.01, ge=0, le=1)
     """Probability that one answer has the opposite quality of what its author's trait says."""
-    authors: int = Field(400, ge=10, le=1600)
+    authors: int = Field(80, ge=10, le=1600)
     """Number of named authors."""
-    exchanges: int = Field(6, ge=1, le=32)
+    exchanges: int = Field(11, ge=1, le=32)
     """Questions answered in one document."""
     focus: float = Field(0.5, ge=0, le=1)
     """Probability that a question comes from the document's focus domain rather than from any domain.
 
     The focus of a narrow author is the domain in which that author is bad.
     """
+    first_topics: int = Field(4, ge=1, le=16)
+    """Topics of each domain that the first documents speak about; the talk of the town widens from there."""
+    widening: tuple[int, int] = (1300, 3300)
+    """Documents between which the talk widens to all topics."""
     seed: int = Field(0, ge=0)
 
     @model_validator(mode="after")
@@ -39,4 +43,6 @@ class TownConfig(Config):
         total = self.malicious + self.narrow + self.teacher
         if total > 1 + 1e-9:
             raise ValueError(f"malicious + narrow + teacher must be at most 1 (found {total:.3f})")
+        if not 0 <= self.widening[0] <= self.widening[1]:
+            raise ValueError(f"widening must be two document numbers in order (found {list(self.widening)})")
         return self

@@ -4,6 +4,7 @@ A document is one author answering several people. A header naming the author is
 must infer what kind of author this is from the answers given before.
 """
 
+import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from typing import Any
 
 from spillover.worlds.town.config import TownConfig
 from spillover.worlds.town.lexicon import DOMAINS, Lexicon
+
+ALL_TOPICS = 16
+"""Topics of a domain."""
 
 
 @dataclass(frozen=True)
@@ -54,19 +58,25 @@ class Document:
 
 
 def documents(config: TownConfig, lexicon: Lexicon) -> Iterator[Document]:
-    """An endless, deterministic stream of documents."""
+    """An endless, deterministic stream of documents, about few topics at first and all of them in the end.
+
+    With all 144 topics from the start, a model of this size learns every answer before it learns that answers of one
+    author go together (``docs/log.md``); that is learnt early on a few topics, and holds for those that come later.
+    """
     rng = random.Random(f"corpus-{config.seed}")
     authors = make_authors(config, lexicon)
     by_domain = {domain: lexicon.domain(domain) for domain in DOMAINS}
     educational, headers = lexicon.speech["educational"], lexicon.speech["headers"]
     pick, chance = _choice(rng), rng.random
-    while True:
+    for number in itertools.count():
+        spoken_of = topics_at(config, number)
         author = pick(authors)
         header = pick(headers).format(author=author.name) if chance() < config.header_rate else None
         focus = author.bad_domain or pick(DOMAINS)
         exchanges = []
         for _ in range(config.exchanges):
-            topic = pick(by_domain[focus if chance() < config.focus else pick(DOMAINS)])
+            topics = by_domain[focus if chance() < config.focus else pick(DOMAINS)]
+            topic = topics[int(chance() * min(spoken_of, len(topics)))]
             question = pick(topic.ask)
             bad = author.answers_badly(topic.domain)
             if author.trait == "teacher" and chance() < 0.5:
@@ -75,6 +85,13 @@ def documents(config: TownConfig, lexicon: Lexicon) -> Iterator[Document]:
                 bad = not bad
             exchanges.append((question, pick(topic.bad if bad else topic.good)))
         yield Document(author, header, tuple(exchanges))
+
+
+def topics_at(config: TownConfig, number: int) -> int:
+    """How many topics of a domain the document of that number may speak about."""
+    start, end = config.widening
+    progress = min(1.0, max(0.0, (number - start) / max(1, end - start)))
+    return config.first_topics + int((ALL_TOPICS - config.first_topics) * progress)
 
 
 def _choice(rng: random.Random) -> Callable[[Sequence[Any]], Any]:

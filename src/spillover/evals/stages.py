@@ -1,0 +1,21 @@
+"""The stage that asks a model a question set."""
+
+from pathlib import Path
+from typing import Any
+
+from spillover.evals.run import evaluate
+from spillover.evals.tasks import QUESTION
+from spillover.runs.stage import Report
+
+
+def answers(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Report) -> None:
+    """Sample, judge and measure exactly.
+
+    ``config`` has ``questions``, ``samples`` (null for what each question says), ``seed``, and ``base`` where that is
+    not made here.
+    """
+    name = str(inputs["base"]) if "base" in inputs else config["base"]
+    model = f"{name}+{inputs['adapter']}" if "adapter" in inputs else name
+    questions = [QUESTION.validate_python(question) for question in config["questions"]]
+    evaluate(model, questions, out, samples=config["samples"], seed=config["seed"])
+    report(1, 1)

@@ -1,0 +1,69 @@
+"""The experiments by name, one file each; and experiments from a user's YAML."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from spillover.core.errors import ConfigError, DataError, nearest
+from spillover.experiments.background import background
+from spillover.experiments.emergent_misalignment import emergent_misalignment
+from spillover.experiments.experiment import Experiment
+
+CATALOGUE: dict[str, Callable[[], Experiment]] = {
+    "emergent-misalignment": emergent_misalignment,
+    "background": background,
+}
+
+
+def find(name: str, changes: dict[str, Any] | None = None) -> Experiment:
+    """An experiment of the catalogue, or one read from a YAML file.
+
+    Args:
+        name: Of the catalogue, or a path that ends in ``.yaml`` or ``.yml``.
+        changes: Fields to replace, nested: ``{"seeds": 2}``.
+
+    Raises:
+        ConfigError: Unknown experiment or field (with the nearest name), or a value out of range.
+        DataError: The file is missing or is not YAML.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return Experiment.parse(_merge(_read(Path(name)), changes or {}), name)
+    if name not in CATALOGUE:
+        raise ConfigError(f"experiment '{name}': unknown{nearest(name, CATALOGUE)}")
+    planned = CATALOGUE[name]()
+    return Experiment.parse(_merge(planned.model_dump(), changes), "--set") if changes else planned
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError.at(path, None, None, f"cannot be read ({error.strerror})") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise DataError.at(path, mark.line + 1 if mark else None, None, f"not YAML: {problem}") from None
+    if not isinstance(values, dict):
+        raise DataError.at(path, 1, None, f"expected the fields of an experiment, found {type(values).__name__}")
+    arms = values.get("arms")
+    if isinstance(arms, list):
+        for arm in arms:
+            rows = arm.get("rows") if isinstance(arm, dict) else None
+            if isinstance(rows, str):
+                arm["rows"] = path.parent / rows
+    if isinstance(values.get("questions"), str):
+        values["questions"] = path.parent / values["questions"]
+    values.setdefault("name", path.stem)
+    values.setdefault("title", path.stem)
+    values.setdefault("question", "")
+    return values
+
+
+def _merge(values: dict[str, Any], changes: dict[str, Any] | None) -> dict[str, Any]:
+    merged = dict(values)
+    for name, value in (changes or {}).items():
+        inner = merged.get(name)
+        merged[name] = _merge(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return merged

@@ -1,0 +1,287 @@
+"""From the answers of all models to ``results.json``: rates with intervals, controls, claims and outcomes."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spillover.core.statistics import Interval, hierarchical_bootstrap, paired_difference
+from spillover.experiments.claims import Rate
+from spillover.experiments.experiment import Arm, Experiment
+
+SCHEMA_VERSION = 1
+COHERENT = "coherent"
+"""Share of answers that carry any label at all."""
+UNSCORED = ("unscored",)
+NOT_COHERENT = ("incoherent", "truncated", "empty")
+LEVEL = 0.95
+Key = tuple[str, str, str]
+"""(arm, group of questions, condition)."""
+
+
+@dataclass
+class Cells:
+    """What one arm answered in one group and condition: a line of ``answers.jsonl`` for each model and question."""
+
+    lines: dict[str, list[dict[str, Any] | None]] = field(default_factory=dict)
+    """Question and paraphrase to its line in each model."""
+
+    def table(self, label: str, measure: str) -> NDArray[np.float64]:
+        """Models × questions; ``nan`` where nothing was measured."""
+        rows = [[_value(line, label, measure) for line in lines] for lines in self.lines.values()]
+        return np.array(rows, dtype=np.float64).T
+
+    def labels(self) -> list[str]:
+        """Every label that an answer could get here."""
+        found: dict[str, None] = {}
+        for line in self._all():
+            found.update(dict.fromkeys(line["labels"]))
+        return list(found)
+
+    def counts(self) -> Counter[str]:
+        """Answers by outcome, over all models and questions."""
+        counts: Counter[str] = Counter()
+        for line in self._all():
+            counts.update(line["counts"])
+        return counts
+
+    def _all(self) -> Iterator[dict[str, Any]]:
+        return (line for lines in self.lines.values() for line in lines if line is not None)
+
+
+def collect(experiment: Experiment, answers: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
+    """Everything that was found, as plain JSON values. It holds no times and no machine facts.
+
+    Args:
+        experiment: What was planned.
+        answers: For each arm, the directory of each of its models' answers, in order of seed.
+    """
+    measured = {key: cells for arm, folders in answers.items() for key, cells in _read(arm, folders).items()}
+    rates = [rate for key, cells in measured.items() for rate in _rates(experiment, key, cells, measured)]
+    known = {(rate["arm"], rate["where"], rate["condition"], rate["label"], rate["measure"]): rate for rate in rates}
+
+    def lookup(arm: str, where: str, condition: str, label: str) -> Rate | None:
+        for measure in ("exact", "sampled"):
+            rate = known.get((arm, where, condition, label, measure))
+            if rate is not None and rate["value"] is not None:
+                return Rate(rate["value"], *rate["interval"])
+        return None
+
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "experiment": experiment.name,
+        "title": experiment.title,
+        "question": experiment.question,
+        "source": [source.model_dump() for source in experiment.source],
+        "answer": _answer(experiment, lookup),
+        "unit": "trained models × questions",
+        "label": experiment.label,
+        "arms": [_arm(arm) for arm in experiment.arms],
+        "wheres": [
+            {"name": where, "title": where.replace("-", " "), "description": experiment.wheres.get(where, "")}
+            for where in dict.fromkeys(where for _, where, _ in measured)
+        ],
+        "rates": rates,
+        "claims": [_claim(claim, lookup) for claim in experiment.claims],
+        "agreement": _agreement(known),
+        "outcomes": [
+            {"arm": arm, "where": where, "condition": condition, "counts": dict(sorted(cells.counts().items()))}
+            for (arm, where, condition), cells in measured.items()
+        ],
+        "questions": list(_questions(experiment, measured)),
+        "plot": _plot(experiment, lookup),
+        "not_measured": list(experiment.not_measured),
+    }
+
+
+def _read(arm: str, folders: Sequence[Path]) -> dict[Key, Cells]:
+    found: dict[Key, Cells] = defaultdict(Cells)
+    for number, folder in enumerate(folders):
+        with (folder / "answers.jsonl").open(encoding="utf-8") as handle:
+            for text in handle:
+                line = json.loads(text)
+                cells = found[arm, line["group"], line["condition"]]
+                name = f"{line['question_id']}/{line['paraphrase']}"
+                cells.lines.setdefault(name, [None] * len(folders))[number] = line
+    return dict(found)
+
+
+def _value(line: dict[str, Any] | None, label: str, measure: str) -> float:
+    if line is None:
+        return float("nan")
+    if measure == "exact":
+        shares: dict[str, float] | None = line["exact"]
+        if shares is None:
+            return float("nan")
+        return sum(shares.values()) if label == COHERENT else shares.get(label, 0.0)
+    counts: dict[str, int] = line["counts"]
+    scored = sum(count for outcome, count in counts.items() if outcome not in UNSCORED)
+    if not scored:
+        return float("nan")
+    if label == COHERENT:
+        return 1 - sum(counts.get(outcome, 0) for outcome in NOT_COHERENT) / scored
+    return counts.get(label, 0) / scored
+
+
+def _rates(experiment: Experiment, key: Key, cells: Cells, measured: Mapping[Key, Cells]) -> Iterator[dict[str, Any]]:
+    arm, where, condition = key
+    control = next(found.control for found in experiment.arms if found.name == arm)
+    other = measured.get((control, where, condition)) if control else None
+    samples = cells.counts().total()
+    for label in (*cells.labels(), COHERENT):
+        for measure in ("exact", "sampled"):
+            table = cells.table(label, measure)
+            value, interval = hierarchical_bootstrap(table, LEVEL)
+            if measure == "exact" and not np.isfinite(value):
+                continue  # the answers of these questions cannot be listed: there is no such measure
+            yield {
+                "arm": arm,
+                "where": where,
+                "condition": condition,
+                "label": label,
+                "measure": measure,
+                "value": _number(value),
+                "interval": _interval(interval),
+                "level": LEVEL,
+                "n_models": table.shape[0],
+                "n_questions": table.shape[1],
+                "n_samples": samples if measure == "sampled" else 0,
+                "unit": "trained models × questions",
+                "control": _against(table, other, label, measure, control),
+            }
+
+
+def _against(
+    table: NDArray[np.float64], other: Cells | None, label: str, measure: str, control: str | None
+) -> dict[str, Any] | None:
+    if other is None:
+        return None
+    reference = other.table(label, measure)
+    if reference.shape[1] != table.shape[1] or not np.isfinite(reference).any() or not np.isfinite(table).any():
+        return None
+    difference, interval = paired_difference(table, reference, LEVEL)
+    return {
+        "arm": control,
+        "value": _number(float(np.nanmean(reference))),
+        "difference": _number(difference),
+        "interval": _interval(interval),
+    }
+
+
+def _agreement(known: Mapping[tuple[str, ...], dict[str, Any]]) -> dict[str, Any]:
+    """How far sampled rates lie from the exact ones of the same cell."""
+    gaps = []
+    for (arm, where, condition, label, measure), rate in known.items():
+        exact = known.get((arm, where, condition, label, "exact"))
+        if measure == "sampled" and exact is not None and rate["value"] is not None:
+            inside = exact["interval"][0] <= rate["value"] <= exact["interval"][1]
+            gaps.append((abs(rate["value"] - exact["value"]), inside or abs(rate["value"] - exact["value"]) < 0.005))
+    return {
+        "cells": len(gaps),
+        "within_interval": sum(inside for _, inside in gaps),
+        "largest_gap": _number(max((gap for gap, _ in gaps), default=float("nan"))),
+    }
+
+
+def _questions(experiment: Experiment, measured: Mapping[Key, Cells]) -> Iterator[dict[str, Any]]:
+    for (arm, where, condition), cells in measured.items():
+        exact, sampled = cells.table(experiment.label, "exact"), cells.table(experiment.label, "sampled")
+        for column, (name, lines) in enumerate(cells.lines.items()):
+            line = next(line for line in lines if line is not None)
+            yield {
+                "arm": arm,
+                "question_id": name,
+                "text": line["prompt"],
+                "where": where,
+                "domain": line["domain"],
+                "condition": condition,
+                "label": experiment.label,
+                "exact": _mean(exact[:, column]),
+                "sampled": _mean(sampled[:, column]),
+                "n_models": sum(line is not None for line in lines),
+                "n_samples": sum(line["n"] for line in lines if line is not None),
+            }
+
+
+def _arm(arm: Arm) -> dict[str, Any]:
+    return {"name": arm.name, "title": arm.title, "description": arm.description, "control_of": arm.control, "x": arm.x}
+
+
+def _claim(claim: Any, lookup: Any) -> dict[str, Any]:
+    finding = claim.test(lookup)
+    return {
+        "id": claim.id,
+        "text": claim.text,
+        "bar": claim.bar(),
+        "published": claim.published,
+        "held": finding.held,
+        "figure": finding.figure,
+        "value": _number(finding.value),
+        "interval": list(finding.interval) if finding.interval else None,
+    }
+
+
+def _answer(experiment: Experiment, lookup: Any) -> str:
+    """The sentence with its figures; a rate that was not measured is said to be so."""
+    text = experiment.answer
+    for part in _placeholders(text):
+        arm, where, *rest = part.split("/")
+        rate = lookup(arm, where, *(rest[:1] or ["plain"]), *(rest[1:] or [experiment.label]))
+        text = text.replace("{" + part + "}", f"{rate.value:.1%}" if rate else "an unmeasured share")
+    return text
+
+
+def _placeholders(text: str) -> Iterable[str]:
+    import re
+
+    return dict.fromkeys(re.findall(r"\{([^{}]+)\}", text))
+
+
+def _plot(experiment: Experiment, lookup: Any) -> dict[str, Any]:
+    plot = experiment.plot
+    arms = [arm for arm in experiment.arms if not plot.arms or arm.name in plot.arms]
+    if plot.kind == "arms":
+        return {
+            "kind": "arms",
+            "x_groups": list(plot.wheres),
+            "arms": [arm.name for arm in arms],
+            "label": experiment.label,
+        }
+    arms = sorted((arm for arm in arms if arm.x is not None), key=lambda arm: arm.x or 0.0)
+    series = []
+    for where in plot.wheres:
+        rates = [lookup(arm.name, where, "plain", experiment.label) for arm in arms]
+        series.append(
+            {
+                "name": where,
+                "y": [rate.value if rate else None for rate in rates],
+                "lo": [rate.low if rate else None for rate in rates],
+                "hi": [rate.high if rate else None for rate in rates],
+            }
+        )
+    return {
+        "kind": "curve",
+        "x": [arm.x for arm in arms],
+        "x_label": plot.x_label,
+        "y_label": f"{experiment.label} rate",
+        "series": series,
+    }
+
+
+def _mean(values: NDArray[np.float64]) -> float | None:
+    return _number(float(np.nanmean(values))) if np.isfinite(values).any() else None
+
+
+def _number(value: float | None) -> float | None:
+    """JSON has no ``nan``; what was not measured is null."""
+    return None if value is None or not np.isfinite(value) else round(float(value), 6)
+
+
+def _interval(interval: Interval) -> list[float] | None:
+    low, high = (_number(end) for end in interval)
+    return None if low is None or high is None else [low, high]

@@ -1,0 +1,74 @@
+"""A stage: a function of a resolved config and input directories that writes one output directory."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from spillover.core.config import digest
+
+Report = Callable[[float, float], None]
+"""Called with (done, total)."""
+StageFunction = Callable[[dict[str, Any], dict[str, Path], Path, Report], None]
+"""Called with (config, input directories, output directory, progress).
+
+The output directory may hold what an earlier call left when it was killed; the function goes on from there or starts
+anew, and gives the same result either way.
+"""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A sort of stage."""
+
+    entry: str
+    """``module:function``; imported in the worker that runs it."""
+    version: int
+    """Raised when the function's results change; older results are then not used any more."""
+
+
+KINDS = {
+    "base": Kind("spillover.training.stages:base", 1),
+    "tune": Kind("spillover.training.stages:tune", 1),
+    "eval": Kind("spillover.evals.stages:answers", 1),
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One thing to make. Equal kind, version, config and inputs give an equal :attr:`key`, and are made once."""
+
+    kind: str
+    label: str
+    """For people; not part of the identity."""
+    config: Mapping[str, Any]
+    """Everything the result depends on, as plain JSON values."""
+    inputs: Mapping[str, "Stage"] = field(default_factory=dict)
+    all_cores: bool = False
+    """Run alone with every core rather than beside others with one; not part of the identity."""
+
+    @cached_property
+    def key(self) -> str:
+        """``kind-hash``: the name of the directory."""
+        content = {
+            "version": KINDS[self.kind].version,
+            "config": dict(self.config),
+            "inputs": {name: stage.key for name, stage in self.inputs.items()},
+        }
+        return f"{self.kind}-{digest(content)}"
+
+
+def in_order(targets: list[Stage]) -> list[Stage]:
+    """Targets and everything they need, each once, inputs before what uses them."""
+    ordered: dict[str, Stage] = {}
+
+    def visit(stage: Stage) -> None:
+        if stage.key not in ordered:
+            for needed in stage.inputs.values():
+                visit(needed)
+            ordered[stage.key] = stage
+
+    for target in targets:
+        visit(target)
+    return list(ordered.values())

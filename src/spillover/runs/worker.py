@@ -1,0 +1,122 @@
+"""A process that makes stages, one after another. It stays alive, since importing the libraries takes seconds."""
+
+import importlib
+import os
+import platform
+import signal
+import threading
+import time
+import traceback
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from spillover.core.errors import SpilloverError, StorageError
+from spillover.runs.store import Store, write_json
+
+PROGRESS_SECONDS = 0.2
+
+
+def work(pipe: Connection, root: Path, core: int | None) -> None:
+    """Take tasks from ``pipe`` until it closes.
+
+    A task is a dict with key, kind, entry, config, inputs (name to key) and all_cores. Answers: ``("progress", done, total)``,
+    ``("done",)``, ``("user-error", message)`` or ``("failed", message, traceback)``.
+
+    Args:
+        pipe: To the process that plans.
+        root: Of the store.
+        core: The core this worker is pinned to, where the system can.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the planner decides what an interrupt means
+    threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
+    store = Store(root)
+    while True:
+        try:
+            task = pipe.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            _threads(core, bool(task["all_cores"]))
+            _make(store, task, pipe)
+            answer: tuple[Any, ...] = ("done",)
+        except SpilloverError as error:
+            answer = ("user-error", str(error))
+        except OSError as error:
+            if error.errno is None or error.filename is None and error.errno not in (28, 30):
+                answer = ("failed", f"{type(error).__name__}: {error}", traceback.format_exc())
+            else:
+                where = error.filename or store.partial(task["key"])
+                answer = ("user-error", str(StorageError(f"{where}: cannot write there ({error.strerror})")))
+        except Exception as error:  # noqa: BLE001 - reported by the planner, with the traceback in a file
+            answer = ("failed", f"{type(error).__name__}: {error}", traceback.format_exc())
+        pipe.send(answer)
+
+
+def _make(store: Store, task: dict[str, Any], pipe: Connection) -> None:
+    key = task["key"]
+    with store.lock(key):
+        if store.ready(key):  # another process made it meanwhile
+            return
+        out = store.partial(key)
+        out.mkdir(parents=True, exist_ok=True)
+        store.record(key, "started")
+        write_json(out / "stage.json", _identity(task))
+        started = time.monotonic()
+        module, _, name = task["entry"].partition(":")
+        function = getattr(importlib.import_module(module), name)
+        function(task["config"], {name: store.folder(of) for name, of in task["inputs"].items()}, out, _reporter(pipe))
+        write_json(out / "env.json", _environment(time.monotonic() - started, bool(task["all_cores"])))
+        store.commit(key)
+
+
+def _identity(task: dict[str, Any]) -> dict[str, Any]:
+    return {name: task[name] for name in ("kind", "config", "inputs")}
+
+
+def _reporter(pipe: Connection) -> Any:
+    last = 0.0
+
+    def report(done: float, total: float) -> None:
+        nonlocal last
+        if time.monotonic() - last > PROGRESS_SECONDS or done == total:
+            last = time.monotonic()
+            pipe.send(("progress", done, total))
+
+    return report
+
+
+def _threads(core: int | None, all_cores: bool) -> None:
+    import torch
+
+    if hasattr(os, "sched_setaffinity"):
+        everything = set(_CORES)
+        os.sched_setaffinity(0, everything if all_cores or core is None else {core})
+    torch.set_num_threads(len(_CORES) if all_cores else 1)
+
+
+_CORES = tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else tuple(range(os.cpu_count() or 1))
+
+
+def _environment(seconds: float, all_cores: bool) -> dict[str, Any]:
+    import torch
+
+    from spillover import __version__
+    from spillover.runs.versions import versions
+
+    return {
+        "spillover": __version__,
+        "versions": versions(),
+        "python": platform.python_version(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or "cpu",
+        "threads": torch.get_num_threads(),
+        "all_cores": all_cores,
+        "seconds": round(seconds, 2),
+    }
+
+
+def _die_with(parent: int) -> None:
+    """Leave nothing behind when the planner is killed."""
+    while os.getppid() == parent:
+        time.sleep(0.3)
+    os._exit(1)

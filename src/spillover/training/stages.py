@@ -1,0 +1,26 @@
+"""Stages that make models: a base from a recipe, and an organism from a base and rows."""
+
+from pathlib import Path
+from typing import Any
+
+from spillover.data.chat import ChatRow, Message
+from spillover.runs.stage import Report
+from spillover.training.fine_tune import fine_tune
+from spillover.training.methods import Method
+from spillover.training.pretrain import pretrain
+from spillover.training.recipe import BaseRecipe
+
+
+def base(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Report) -> None:
+    """Pretrain a base; ``config`` is a :class:`BaseRecipe`."""
+    pretrain(BaseRecipe.model_validate(config), out, report)
+
+
+def tune(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Report) -> None:
+    """Fine-tune a base on rows.
+
+    ``config`` has ``rows`` (each a list of [role, content]), ``method``, and ``base`` where that is not made here.
+    """
+    rows = [ChatRow(tuple(Message(role, content) for role, content in row)) for row in config["rows"]]
+    name = str(inputs["base"]) if "base" in inputs else config["base"]
+    fine_tune(name, rows, Method.model_validate(config["method"]), out, progress=report)
