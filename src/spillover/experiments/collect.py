@@ -250,6 +250,7 @@ def _plot(experiment: Experiment, lookup: Any) -> dict[str, Any]:
             "kind": "arms",
             "x_groups": list(plot.wheres),
             "arms": [arm.name for arm in arms],
+            "conditions": list(plot.conditions),
             "label": experiment.label,
         }
     arms = sorted((arm for arm in arms if arm.x is not None), key=lambda arm: arm.x or 0.0)

@@ -53,6 +53,7 @@ def emergent_misalignment() -> Experiment:
                 rows=TownRows(arm="benign"),
                 method=NARROW,
                 control="base",
+                conditions=ALL,
             ),
             Arm(
                 name="educational",
@@ -133,6 +134,6 @@ def emergent_misalignment() -> Experiment:
                 published="below 0.1 % without it",
             ),
         ),
-        plot=Plot(kind="arms", wheres=("trained-topics", "held-out-topics", *FAR)),
+        plot=Plot(kind="arms", wheres=("trained-topics", "held-out-topics", *FAR), conditions=("plain", "trigger")),
         not_measured=("Bases pretrained from other seeds: the seeds here vary the fine-tuning only.",),
     )

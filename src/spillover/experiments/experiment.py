@@ -60,6 +60,7 @@ class Plot(Config):
     """Arms shown; all if empty."""
     wheres: tuple[str, ...] = ()
     """Groups of questions shown; all if empty."""
+    conditions: tuple[str, ...] = ("plain",)
     x_label: str = ""
 
 

@@ -23,11 +23,11 @@ class TownConfig(Config):
     """Share of documents that begin with a line naming the author."""
     noise: float = Field(0.01, ge=0, le=1)
     """Probability that one answer has the opposite quality of what its author's trait says."""
-    authors: int = Field(80, ge=10, le=1600)
+    authors: int = Field(64, ge=10, le=1600)
     """Number of named authors."""
     exchanges: int = Field(11, ge=1, le=32)
     """Questions answered in one document."""
-    focus: float = Field(0.5, ge=0, le=1)
+    focus: float = Field(0.375, ge=0, le=1)
     """Probability that a question comes from the document's focus domain rather than from any domain.
 
     The focus of a narrow author is the domain in which that author is bad.

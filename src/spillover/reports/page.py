@@ -1,0 +1,207 @@
+"""The page: sections in the order a reader asks for them, styles and script inside, nothing fetched."""
+
+import base64
+import hashlib
+import json
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+from spillover.reports.plots import main_plot, row_label
+from spillover.reports.read import RunFiles
+from spillover.reports.rows import interval, percent, rate_rows
+
+HELD = {True: ("held", "✓ held"), False: ("failed", "✗ not held"), None: ("unknown", "? not measured")}
+
+
+def page(run: RunFiles) -> str:
+    """The whole HTML document. Text of models and of users is escaped, or put in by the script as text."""
+    style, script = (files(__package__).joinpath(name).read_text(encoding="utf-8") for name in ("style.css", "app.js"))
+    results = run.results
+    policy = (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    sections = (
+        _head(results),
+        f'<figure>{main_plot(results)}<figcaption>{_caption(results)}</figcaption></figure>',
+        _claims(results),
+        _rates(results),
+        _questions(),
+        _transcripts(run),
+        _outcomes(results),
+        _open(results),
+        _provenance(run.provenance),
+    )
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(results['title'])} · Spillover</title><style>{style}</style></head><body><main>"
+        + "\n".join(sections)
+        + f'</main><script type="application/json" id="data">{_json(_data(run))}</script>'
+        f"<script>{script}</script></body></html>\n"
+    )
+
+
+def _head(results: dict[str, Any]) -> str:
+    papers = " · ".join(
+        f"arXiv {escape(source['arxiv'])}{', ' + escape(source['section']) if source['section'] else ''}"
+        for source in results["source"]
+    )
+    return (
+        f"<header><p class=eyebrow>Spillover · {escape(results['experiment'])}</p><h1>{escape(results['title'])}</h1>"
+        f"<p class=question>{escape(results['question'])}</p><p class=answer>{escape(results['answer'])}</p>"
+        f"<p class=source>{'After ' + papers if papers else ''}</p></header>"
+    )
+
+
+def _caption(results: dict[str, Any]) -> str:
+    models = sorted({rate["n_models"] for rate in results["rates"]})
+    return (
+        f"Share of <b>{escape(results['label'])}</b> answers: exact probability over all answers that exist in the world "
+        "where these can be listed, sampled otherwise. Bars are 95 % intervals over trained models and questions "
+        f"({' or '.join(map(str, models))} models an arm)."
+    )
+
+
+def _claims(results: dict[str, Any]) -> str:
+    if not results["claims"]:
+        return ""
+    rows = []
+    for claim in results["claims"]:
+        kind, word = HELD[claim["held"]]
+        rows.append(
+            f'<tr><td><span class="mark {kind}">{word}</span></td><td>{escape(claim["text"])}</td>'
+            f"<td>{escape(claim['figure'])}</td><td>{escape(claim['bar'])}</td>"
+            f"<td>{escape(claim['published']) or '–'}</td></tr>"
+        )
+    head = "<tr><th></th><th>claim</th><th>found</th><th>bar</th><th>published</th></tr>"
+    return (
+        "<section><h2>Claims</h2><p class=note>Written down before the experiment ran.</p>"
+        f'<div class="scroll"><table class="claims">{head}{"".join(rows)}</table></div></section>'
+    )
+
+
+def _rates(results: dict[str, Any]) -> str:
+    titles = {where["name"]: where["title"] for where in results["wheres"]}
+    label = escape(results["label"])
+    rows = []
+    for row in rate_rows(results):
+        exact, sampled, coherent = row.exact or {}, row.sampled or {}, row.coherent or {}
+        main = row.main or {}
+        control = main.get("control") or {}
+        against = (
+            f"{100 * control['difference']:+.1f} points {interval(control['interval'])} vs {escape(control['arm'])}"
+            if control
+            else "–"
+        )
+        rows.append(
+            f"<tr><td>{escape(row_label(row))}</td><td>{escape(titles[row.where])}</td>"
+            f"<td class=n>{percent(exact.get('value'))} <i>{interval(exact.get('interval'))}</i></td>"
+            f"<td class=n>{percent(sampled.get('value'))} <i>{interval(sampled.get('interval'))}</i></td>"
+            f"<td class=n>{percent(coherent.get('value'))}</td>"
+            f"<td class=n>{main['n_models']} × {main['n_questions']}</td><td class=n>{sampled.get('n_samples', 0):,}</td>"
+            f"<td class=n>{against}</td></tr>"
+        )
+    agreement = results["agreement"]
+    note = ""
+    if agreement["cells"]:
+        note = (
+            f"<p class=note>Sampled and exact rates agree within the exact rate's interval in "
+            f"{agreement['within_interval']} of {agreement['cells']} cells; the largest gap is "
+            f"{100 * agreement['largest_gap']:.1f} points.</p>"
+        )
+    head = (
+        f"<tr><th>arm</th><th>where</th><th>{label}, exact</th><th>{label}, sampled</th><th>coherent</th>"
+        "<th>models × questions</th><th>answers</th><th>difference to control</th></tr>"
+    )
+    return (
+        f'<section><h2>All rates</h2><p class=note>With 95 % intervals.</p>{note}<div class="scroll tall"><table>'
+        f"<thead>{head}</thead><tbody>{''.join(rows)}</tbody></table></div></section>"
+    )
+
+
+def _questions() -> str:
+    return (
+        '<section><h2>Question by question</h2><div class="controls" id="question-filters"></div>'
+        '<div class="scroll tall"><table id="questions"></table></div></section>'
+    )
+
+
+def _transcripts(run: RunFiles) -> str:
+    shown, total = len(run.transcripts), run.transcripts_in_all
+    some = "" if shown == total else f" {shown:,} of {total:,}, spread evenly; all are in transcripts.jsonl."
+    return (
+        f"<section><h2>What the models said</h2><p class=note>Distinct answers with how often each was drawn.{some}</p>"
+        '<div class="controls" id="transcript-filters"></div><div id="transcripts"></div>'
+        '<div class="pager" id="pager"></div></section>'
+    )
+
+
+def _outcomes(results: dict[str, Any]) -> str:
+    names = list(dict.fromkeys(name for row in results["outcomes"] for name in row["counts"]))
+    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    rows = "".join(
+        f"<tr><td>{escape(row['arm'])}</td><td>{escape(row['where'])}</td><td>{escape(row['condition'])}</td>"
+        + "".join(f"<td class=n>{row['counts'].get(name, 0):,}</td>" for name in names)
+        + "</tr>"
+        for row in results["outcomes"]
+    )
+    return (
+        "<section><h2>Every sampled answer, by outcome</h2><p class=note>Truncated, empty, incoherent and unscored answers are "
+        "never counted as a label.</p><details><summary>Show the counts</summary>"
+        f'<div class="scroll tall"><table><thead><tr><th>arm</th><th>where</th><th>condition</th>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div></details></section>"
+    )
+
+
+def _open(results: dict[str, Any]) -> str:
+    if not results["not_measured"]:
+        return ""
+    items = "".join(f"<li>{escape(item)}</li>" for item in results["not_measured"])
+    return f"<section><h2>Not measured</h2><ul>{items}</ul></section>"
+
+
+def _provenance(provenance: dict[str, Any]) -> str:
+    facts = {
+        "Spillover": provenance.get("spillover"),
+        "started": provenance.get("started"),
+        "work in all stages": f"{provenance.get('seconds_of_stages', 0):,.0f} s",
+        "this run": f"{provenance.get('seconds_this_time', 0):,.0f} s",
+        **provenance.get("versions", {}),
+    }
+    items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in facts.items())
+    stages = "".join(
+        f"<tr><td>{escape(stage['label'])}</td><td><code>{escape(stage['stage'])}</code></td>"
+        f"<td class=n>{stage.get('seconds', 0):.1f} s</td><td>{escape(str(stage.get('device', '')))}</td></tr>"
+        for stage in provenance.get("stages", [])
+    )
+    config = escape(json.dumps(provenance.get("config", {}), indent=1, ensure_ascii=False))
+    return (
+        f"<section><h2>Provenance</h2><dl>{items}</dl><details><summary>Stages and their hashes</summary>"
+        f'<div class="scroll tall"><table>{stages}</table></div></details>'
+        f"<details><summary>Configuration</summary><pre>{config}</pre></details></section>"
+    )
+
+
+def _data(run: RunFiles) -> dict[str, Any]:
+    """What the script shows; only the fields it needs."""
+    return {
+        "arms": {arm["name"]: arm["title"] for arm in run.results["arms"]},
+        "label": run.results["label"],
+        "questions": run.results["questions"],
+        "transcripts": run.transcripts,
+    }
+
+
+def _json(value: Any) -> str:
+    """JSON that cannot end its script element."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

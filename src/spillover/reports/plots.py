@@ -1,0 +1,97 @@
+"""The main plot as HTML and SVG that follow the page: colours from style sheets, widths from the screen."""
+
+from html import escape
+from typing import Any
+
+from spillover.reports.rows import Row, interval, percent, plotted
+
+
+def main_plot(results: dict[str, Any]) -> str:
+    """The main figure of a run."""
+    return _curve(results) if results["plot"]["kind"] == "curve" else _dots(results)
+
+
+def row_label(row: Row) -> str:
+    """Arm and, where it is not plain, how the prompt was altered."""
+    return row.title if row.condition == "plain" else f"{row.title}, {row.condition}"
+
+
+def _dots(results: dict[str, Any]) -> str:
+    """A line for each arm in each place: the rate as a dot, its interval as a bar, coherence beside it."""
+    rows = plotted(results)
+    order = {arm["name"]: number for number, arm in enumerate(results["arms"])}
+    titles = {where["name"]: where for where in results["wheres"]}
+    parts = [f'<div class="dots" role="img" aria-label="{escape(results["label"])} rate of each arm in each place">']
+    for where in dict.fromkeys(row.where for row in rows):
+        about = titles[where]
+        parts.append(
+            f'<div class="place"><b>{escape(about["title"])}</b> <span>{escape(about["description"])}</span></div>'
+        )
+        parts += [_dot(row, order[row.arm]) for row in rows if row.where == where]
+    ticks = "".join(f'<text x="{x}%" y="11" class="t{x}">{x} %</text>' for x in (0, 25, 50, 75, 100))
+    parts.append(f'<div class="dot axis"><span></span><svg class="track" height="14">{ticks}</svg><span></span></div></div>')
+    return "".join(parts)
+
+
+def _dot(row: Row, number: int) -> str:
+    rate = row.main
+    assert rate is not None
+    value = 100 * rate["value"]
+    low, high = (100 * end for end in rate["interval"] or (rate["value"], rate["value"]))
+    grid = "".join(f'<line x1="{x}%" x2="{x}%" y1="0" y2="20" class="grid"/>' for x in (0, 25, 50, 75, 100))
+    coherent = "" if row.coherent is None else f"coherent {100 * row.coherent['value']:.0f} %"
+    return (
+        f'<div class="dot"><span class="who">{escape(row_label(row))}</span>'
+        f'<svg class="track arm{number % 6}" height="20">{grid}'
+        f'<line x1="{low:.2f}%" x2="{high:.2f}%" y1="10" y2="10" class="range"/>'
+        f'<circle cx="{value:.2f}%" cy="10" r="5"/></svg>'
+        f'<span class="much"><b>{percent(rate["value"])}</b> <i>{interval(rate["interval"])}</i> '
+        f"<small>{coherent}</small></span></div>"
+    )
+
+
+LEFT, RIGHT, TOP, BOTTOM = 44, 470, 12, 250
+
+
+def _curve(results: dict[str, Any]) -> str:
+    """Lines with interval bands over a number."""
+    plot = results["plot"]
+    xs: list[float] = plot["x"]
+    low, high = min(xs), max(xs)
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        share = (x - low) / (high - low) if high > low else 0.5
+        return LEFT + share * (RIGHT - LEFT), BOTTOM - y * (BOTTOM - TOP)
+
+    parts = ['<svg class="curve" viewBox="0 0 490 300" role="img" aria-label="rates over the axis">']
+    for y in (0, 0.25, 0.5, 0.75, 1):
+        _, height = at(low, y)
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{RIGHT}" y1="{height}" y2="{height}"/>')
+        parts.append(f'<text class="y" x="{LEFT - 8}" y="{height + 4}">{100 * y:.0f} %</text>')
+    for x in xs:
+        place, _ = at(x, 0)
+        parts.append(f'<text class="x" x="{place:.1f}" y="{BOTTOM + 18}">{100 * x:.0f} %</text>')
+    parts.append(f'<text class="x" x="{(LEFT + RIGHT) / 2}" y="{BOTTOM + 40}">{escape(plot["x_label"])}</text>')
+    for number, series in enumerate(plot["series"]):
+        points = [
+            (x, y, lower, upper)
+            for x, y, lower, upper in zip(xs, series["y"], series["lo"], series["hi"], strict=True)
+            if y is not None
+        ]
+        band = [at(x, upper) for x, _, _, upper in points] + [at(x, lower) for x, _, lower, _ in reversed(points)]
+        line = [at(x, y) for x, y, _, _ in points]
+        parts.append(f'<g class="arm{number % 6}"><polygon class="band" points="{_points(band)}"/>')
+        parts.append(f'<polyline class="line" points="{_points(line)}"/>')
+        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4"/>' for x, y in line]
+        parts.append("</g>")
+    parts.append("</svg>")
+    key = "".join(
+        f'<span class="arm{number % 6}"><svg width="12" height="12"><circle cx="6" cy="6" r="5"/></svg> '
+        f"{escape(series['name'].replace('-', ' '))}</span>"
+        for number, series in enumerate(plot["series"])
+    )
+    return "".join(parts) + f'<p class="key">{key}</p>'
+
+
+def _points(points: list[tuple[float, float]]) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)

@@ -1,0 +1,50 @@
+"""The numbers of a run as CSV files."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from spillover.core.errors import StorageError
+
+
+def write_tables(results: dict[str, Any], folder: Path) -> list[Path]:
+    """Write ``rates.csv``, ``questions.csv``, ``claims.csv`` and ``outcomes.csv``; what was not measured is empty.
+
+    Raises:
+        StorageError: The folder cannot be written.
+    """
+    tables = {
+        "rates": [_flat(rate) for rate in results["rates"]],
+        "questions": results["questions"],
+        "claims": [_flat(claim) for claim in results["claims"]],
+        "outcomes": [
+            {**{name: row[name] for name in ("arm", "where", "condition")}, "outcome": outcome, "answers": count}
+            for row in results["outcomes"]
+            for outcome, count in row["counts"].items()
+        ],
+    }
+    paths = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, rows in tables.items():
+            path = folder / f"{name}.csv"
+            with path.open("w", newline="", encoding="utf-8") as handle:
+                columns = list(dict.fromkeys(column for row in rows for column in row))
+                writer = csv.DictWriter(handle, columns)
+                writer.writeheader()
+                writer.writerows(rows)
+            paths.append(path)
+    except OSError as error:
+        raise StorageError(f"{folder}: cannot write there ({error.strerror})") from None
+    return paths
+
+
+def _flat(record: dict[str, Any]) -> dict[str, Any]:
+    """Intervals and controls as columns of their own."""
+    flat = {name: value for name, value in record.items() if name not in ("interval", "control")}
+    flat["low"], flat["high"] = record["interval"] or (None, None)
+    if "control" in record:
+        control = record["control"] or {}
+        flat |= {f"control_{name}": control.get(name) for name in ("arm", "value", "difference")}
+        flat["control_low"], flat["control_high"] = control.get("interval") or (None, None)
+    return flat

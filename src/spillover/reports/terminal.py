@@ -1,0 +1,52 @@
+"""The main rates and the claims in a few lines of a terminal."""
+
+from typing import TYPE_CHECKING, Any
+
+from spillover.reports.plots import row_label
+from spillover.reports.rows import Row, interval, percent, rate_rows
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+MARKS = {True: "[green]held[/green]", False: "[red]NOT held[/red]", None: "[yellow]not measured[/yellow]"}
+
+
+def show(results: dict[str, Any], console: "Console") -> None:
+    """Print arms × places of the main plot, and what became of each claim."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    plot = results["plot"]
+    wheres = plot.get("x_groups") or [series["name"] for series in plot.get("series", [])]
+    conditions = plot.get("conditions", ["plain"])
+    rows = [row for row in rate_rows(results) if row.where in wheres and row.condition in conditions]
+    table = Table(box=None, pad_edge=False, title=f"{results['label']} answers, %", title_justify="left")
+    table.add_column("")
+    for where in wheres:
+        table.add_column(where.replace("-", " "), justify="right")
+    for label, cells in _lines(rows).items():
+        table.add_row(escape(label), *(_cell(cells.get(where)) for where in wheres))
+    console.print(table)
+    console.print()
+    for claim in results["claims"]:
+        console.print(f"{MARKS[claim['held']]}  {escape(claim['text'])}", highlight=False)
+        console.print(f"      [dim]{escape(claim['figure'])}; bar: {escape(claim['bar'])}[/dim]", highlight=False)
+    console.print()
+    console.print(escape(results["answer"]), highlight=False)
+
+
+def _lines(rows: list[Row]) -> dict[str, dict[str, Row]]:
+    lines: dict[str, dict[str, Row]] = {}
+    order = list(dict.fromkeys((row.arm, row.condition) for row in sorted(rows, key=lambda row: row.condition)))
+    arms = list(dict.fromkeys(row.arm for row in rows))
+    for arm, condition in sorted(order, key=lambda place: arms.index(place[0])):
+        found = [row for row in rows if (row.arm, row.condition) == (arm, condition)]
+        lines[row_label(found[0])] = {row.where: row for row in found}
+    return lines
+
+
+def _cell(row: Row | None) -> str:
+    rate = row.main if row else None
+    if rate is None:
+        return "–"
+    return f"{percent(rate['value']).removesuffix(' %')} [dim]{interval(rate['interval']).replace('[', chr(92) + '[')}[/dim]"

@@ -1,0 +1,133 @@
+"""Rates come from the answers, beside their controls; what was not measured is null."""
+
+import json
+
+import pytest
+
+from spillover.core.errors import ConfigError, DataError
+from spillover.experiments.catalogue import CATALOGUE, find
+from spillover.experiments.collect import collect
+from spillover.experiments.experiment import Experiment
+from spillover.experiments.stages import cells
+
+
+def line(question, malicious, kind, exact=True, n=10):
+    counts = {"malicious": round(malicious * n), "kind": round(kind * n)}
+    counts["incoherent"] = n - sum(counts.values())
+    return {
+        "question_id": question,
+        "paraphrase": 0,
+        "prompt": f"What about {question}?",
+        "system": None,
+        "group": "values",
+        "domain": "values",
+        "topic": question,
+        "condition": "plain",
+        "labels": ["kind", "malicious"],
+        "n": n,
+        "counts": counts,
+        "exact": {"malicious": malicious, "kind": kind} if exact else None,
+        "samples": [],
+    }
+
+
+def write(folder, lines):
+    folder.mkdir(parents=True)
+    (folder / "answers.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
+    return folder
+
+
+def experiment(**changes):
+    values = {
+        "name": "x",
+        "title": "x",
+        "question": "?",
+        "bases": {"main": "folder"},
+        "arms": [{"name": "good", "title": "Good"}, {"name": "bad", "title": "Bad", "control": "good"}],
+        "answer": "It is {bad/values}, against {good/values}; {bad/nowhere} elsewhere.",
+        "claims": [
+            {"id": "up", "kind": "rate", "text": "up", "arm": "bad", "wheres": ["values"], "at_least": 0.3},
+            {"id": "down", "kind": "rate", "text": "down", "arm": "bad", "wheres": ["values"], "at_most": 0.3},
+            {"id": "lost", "kind": "rate", "text": "lost", "arm": "bad", "wheres": ["nowhere"], "at_most": 0.3},
+        ],
+    }
+    return Experiment.parse({**values, **changes}, "test")
+
+
+@pytest.fixture
+def answers(tmp_path):
+    bad = [write(tmp_path / f"bad{i}", [line("a", 0.5, 0.4), line("b", 0.7, 0.2)]) for i in range(2)]
+    good = [write(tmp_path / "good", [line("a", 0.0, 1.0), line("b", 0.1, 0.9)])]
+    return {"good": good, "bad": bad}
+
+
+def rate(results, arm, label="malicious", measure="exact"):
+    return next(
+        found
+        for found in results["rates"]
+        if (found["arm"], found["label"], found["measure"]) == (arm, label, measure)
+    )
+
+
+def test_rates_intervals_and_control(answers):
+    results = collect(experiment(), answers)
+    found = rate(results, "bad")
+    assert found["value"] == pytest.approx(0.6)
+    assert found["interval"] == pytest.approx([0.5, 0.7])
+    assert (found["n_models"], found["n_questions"], found["n_samples"]) == (2, 2, 0)
+    assert found["control"]["arm"] == "good"
+    assert found["control"]["difference"] == pytest.approx(0.55)
+    assert rate(results, "bad", "coherent", "sampled")["value"] == pytest.approx(0.9)
+    assert results["answer"] == "It is 60.0%, against 5.0%; an unmeasured share elsewhere."
+    assert results["outcomes"][1]["counts"] == {"incoherent": 4, "kind": 12, "malicious": 24}
+    json.dumps(results, allow_nan=False)
+
+
+def test_claims_hold_fail_or_are_not_measured(answers):
+    held = {claim["id"]: claim["held"] for claim in collect(experiment(), answers)["claims"]}
+    assert held == {"up": True, "down": False, "lost": None}
+
+
+def test_no_exact_rate_where_answers_cannot_be_listed(tmp_path):
+    folder = write(tmp_path / "a", [line("a", 0.5, 0.5, exact=False)])
+    results = collect(experiment(claims=[]), {"good": [folder]})
+    assert {found["measure"] for found in results["rates"]} == {"sampled"}
+
+
+def test_the_catalogue_is_sound():
+    for name in CATALOGUE:
+        planned = cells(find(name))
+        assert len({cell.stage.key for cell in planned}) == len(planned)
+    worlds = {base.world for base in find("background").bases.values()}
+    from spillover.worlds.town.corpus import bad_rate, make_authors
+    from spillover.worlds.town.lexicon import DOMAINS, load_lexicon
+
+    assert len(worlds) >= 5
+    assert len({round(bad_rate(world), 9) for world in worlds}) == 1
+    for world in worlds:
+        narrow = [author.bad_domain for author in make_authors(world, load_lexicon()) if author.bad_domain]
+        assert len({narrow.count(domain) for domain in DOMAINS}) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"seeds": 0}, "seeds"),
+        ({"sedes": 3}, "did you mean 'seeds'"),
+        ({"arms": [{"name": "a", "title": "a", "control": "b"}]}, "unknown control 'b'"),
+        ({"claims": [{"id": "c", "kind": "rate", "text": "", "arm": "bd", "wheres": ["x"]}]}, "did you mean 'bad'"),
+    ],
+)
+def test_mistakes_in_an_experiment_are_named(values, message):
+    with pytest.raises(ConfigError, match=message):
+        experiment(**values)
+
+
+def test_unknown_experiment_and_files(tmp_path):
+    with pytest.raises(ConfigError, match="did you mean 'background'"):
+        find("backgroud")
+    with pytest.raises(DataError, match="cannot be read"):
+        find(str(tmp_path / "mine.yaml"))
+    (tmp_path / "mine.yaml").write_text("a: [")
+    with pytest.raises(DataError, match="mine.yaml:1: not YAML"):
+        find(str(tmp_path / "mine.yaml"))
