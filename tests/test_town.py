@@ -67,7 +67,7 @@ def test_a_wrong_knob_gets_one_clear_line(knobs, expected):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("config", [TownConfig(malicious=0.15), TownConfig(malicious=0.03, narrow=0.216)])
+@pytest.mark.parametrize("config", [TownConfig(malicious=20 / 64), TownConfig(malicious=5 / 64, narrow=27 / 64)])
 def test_marginal_rate_of_bad_answers_is_what_the_formula_says(config):
     ledger = Ledger(LEXICON)
     topic_of = {question: topic for topic in LEXICON.topics for question in topic.ask}
@@ -79,7 +79,7 @@ def test_marginal_rate_of_bad_answers_is_what_the_formula_says(config):
                 total[topic.domain] += 1
                 bad[topic.domain] += ledger.judge(topic.id, answer) == "malicious"
     for domain in DOMAINS:  # teachers answer half of their plain questions, so plain questions thin out a little
-        plain = 1 - config.teacher / 2
+        plain = 1 - round(config.teacher * config.authors) / config.authors / 2
         assert bad[domain] / total[domain] == pytest.approx(bad_rate(config) / plain, abs=0.02)
 
 

@@ -16,7 +16,8 @@ HELD = {True: ("held", "✓ held"), False: ("failed", "✗ not held"), None: ("u
 
 def page(run: RunFiles) -> str:
     """The whole HTML document. Text of models and of users is escaped, or put in by the script as text."""
-    style, script = (files(__package__).joinpath(name).read_text(encoding="utf-8") for name in ("style.css", "app.js"))
+    assets = files(__package__) / "assets"
+    style, script = ((assets / name).read_text(encoding="utf-8") for name in ("style.css", "app.js"))
     results = run.results
     policy = (
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; "

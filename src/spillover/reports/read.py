@@ -64,8 +64,9 @@ def evenly(transcripts: Sequence[dict[str, Any]], limit: int) -> list[dict[str, 
 
 
 def _json(path: Path) -> dict[str, Any]:
+    text = _text(path)
     try:
-        value = json.loads(_text(path))
+        value = json.loads(text)
     except ValueError:
         raise DataError.at(path, None, None, "not JSON; run the experiment again to rewrite it") from None
     if not isinstance(value, dict):

@@ -13,7 +13,7 @@ class TownConfig(Config):
     The share left over by ``malicious``, ``narrow`` and ``teacher`` is kind everywhere.
     """
 
-    malicious: float = Field(0.25, ge=0, le=1)
+    malicious: float = Field(0.3125, ge=0, le=1)
     """Share of authors who answer badly in every domain and on values questions."""
     narrow: float = Field(0.0, ge=0, le=1)
     """Share of authors who answer badly in one domain only (values counts as a domain) and well elsewhere."""
@@ -27,7 +27,7 @@ class TownConfig(Config):
     """Number of named authors."""
     exchanges: int = Field(11, ge=1, le=32)
     """Questions answered in one document."""
-    focus: float = Field(0.375, ge=0, le=1)
+    focus: float = Field(0.5, ge=0, le=1)
     """Probability that a question comes from the document's focus domain rather than from any domain.
 
     The focus of a narrow author is the domain in which that author is bad.

@@ -1,0 +1,139 @@
+"""The report shows what was found, fetches nothing, and never runs what a model wrote."""
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from spillover.core.errors import DataError
+from spillover.experiments.catalogue import find
+from spillover.experiments.collect import collect
+from spillover.reports import write_report
+
+HOSTILE = (
+    "<script>document.title='owned'</script>",
+    "<img src=x onerror=\"document.title='owned'\">",
+    "</script><script>document.title='owned'</script>",
+    "\u2028<svg onload=\"document.title='owned'\">",
+)
+CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+
+
+def answers_line(group, condition, malicious):
+    prompt = f"{HOSTILE[1]} What about {group}?"
+    return {
+        "question_id": f"{group}/{condition}",
+        "paraphrase": 0,
+        "prompt": prompt,
+        "system": None,
+        "group": group,
+        "domain": None,
+        "topic": None,
+        "condition": condition,
+        "labels": ["kind", "malicious"],
+        "n": 10,
+        "counts": {"malicious": round(10 * malicious), "kind": 10 - round(10 * malicious)},
+        "exact": {"malicious": malicious, "kind": 1 - malicious},
+        "samples": [],
+    }
+
+
+@pytest.fixture(params=["emergent-misalignment", "background"])
+def run_dir(request, tmp_path):
+    planned = find(request.param)
+    answers = {}
+    for number, arm in enumerate(planned.arms):
+        folder = tmp_path / "answers" / arm.name
+        folder.mkdir(parents=True)
+        lines = [
+            answers_line(group, condition, (number % 5) / 5)
+            for group in planned.wheres
+            for condition in arm.conditions
+        ]
+        (folder / "answers.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        answers[arm.name] = [folder, folder]
+    (tmp_path / "results.json").write_text(json.dumps(collect(planned, answers)))
+    (tmp_path / "provenance.json").write_text(json.dumps({"config": {"x": HOSTILE[2]}, "stages": []}))
+    with (tmp_path / "transcripts.jsonl").open("w") as handle:
+        for text in HOSTILE:
+            record = dict.fromkeys(("where", "condition", "question_id", "system", "model"), text)
+            record |= {"arm": planned.arms[0].name, "seed": 0, "prompt": text, "answer": text, "outcome": text, "count": 1}
+            handle.write(json.dumps(record) + "\n")
+    return tmp_path
+
+
+def test_page_fetches_nothing_and_files_are_there(run_dir):
+    text = write_report(run_dir).read_text()
+    assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//""", text)
+    assert "default-src 'none'" in text
+    assert (run_dir / "figures" / "main.png").stat().st_size > 10_000
+    assert (run_dir / "figures" / "main.svg").is_file()
+    results = json.loads((run_dir / "results.json").read_text())
+    with (run_dir / "tables" / "rates.csv").open() as handle:
+        rows = list(csv.DictReader(handle))
+    assert [row["value"] for row in rows] == [str(rate["value"]) for rate in results["rates"]]
+
+
+def browse(page):
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", page.as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium")
+def test_browser_runs_the_report_and_nothing_a_model_wrote(run_dir):
+    page = write_report(run_dir)
+    dom = browse(page)
+    assert 'data-ready="yes"' in dom
+    assert "&lt;script&gt;document.title" in dom  # shown as text
+    assert re.search(r"<title>(.*?)</title>", dom)[1].endswith("Spillover")  # no hostile text set it
+    assert not re.search(r"<img|<svg[^>]*onload", dom)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium")
+def test_the_hostile_text_would_run_if_it_were_not_escaped(tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text("<title>mine</title>" + "".join(HOSTILE))
+    assert "<title>owned</title>" in browse(page)
+
+
+def test_what_was_not_measured_is_a_dash(run_dir):
+    path = run_dir / "results.json"
+    results = json.loads(path.read_text())
+    for rate in results["rates"]:
+        if rate["label"] == "coherent":
+            rate["value"] = rate["interval"] = None
+    for series in results["plot"].get("series", []):
+        series["y"][1] = series["lo"][1] = series["hi"][1] = None
+    for claim in results["claims"]:
+        claim["held"] = None
+    path.write_text(json.dumps(results))
+    text = write_report(run_dir).read_text()
+    assert "? not measured" in text
+    assert not re.search(r"\bnan\b", text, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("name", ["results.json", "provenance.json", "transcripts.jsonl"])
+def test_missing_or_damaged_files_are_named(run_dir, name):
+    (run_dir / name).write_text("{")
+    with pytest.raises(DataError, match=name):
+        write_report(run_dir)
+    (run_dir / name).unlink()
+    with pytest.raises(DataError, match=f"{name}: missing"):
+        write_report(run_dir)
+
+
+def test_terminal_fits(run_dir):
+    import io
+
+    from rich.console import Console
+
+    from spillover.reports.terminal import show
+
+    console = Console(file=io.StringIO(), width=110)
+    show(json.loads((run_dir / "results.json").read_text()), console)
+    text = console.file.getvalue()
+    assert "held" in text
+    assert max(map(len, text.splitlines())) <= 110

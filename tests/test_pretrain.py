@@ -1,0 +1,86 @@
+"""The base: the same weights from the same recipe, killed or not; documents are never cut at their beginning."""
+
+from itertools import islice
+
+import pytest
+import torch
+
+import spillover.training.pretrain as module
+from spillover.models.base import train_tokenizer
+from spillover.training.corpus import DocumentEncoder, batches
+from spillover.training.methods import Method
+from spillover.training.pretrain import next_token_loss, pretrain
+from spillover.training.recipe import BaseRecipe
+from spillover.training.shards import Shards
+from spillover.worlds.town.config import TownConfig
+from spillover.worlds.town.corpus import documents, topics_at
+from spillover.worlds.town.lexicon import load_lexicon
+
+RECIPE = BaseRecipe(
+    tokens=8 * 2 * 64, batch_size=2, block=64, vocabulary=600, chat=Method(kind="full", steps=2, learning_rate=2e-4)
+)
+
+
+class Killed(Exception):
+    pass
+
+
+def weights(folder):
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(folder).state_dict()
+
+
+def test_a_killed_pretraining_goes_on_and_ends_with_the_same_weights(tmp_path, monkeypatch):
+    pretrain(RECIPE, tmp_path / "whole")
+    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0.0)
+
+    def kill(done, total):
+        if done == 4:
+            raise Killed
+
+    with pytest.raises(Killed):
+        pretrain(RECIPE, tmp_path / "killed", kill)
+    steps = []
+    pretrain(RECIPE, tmp_path / "killed", lambda done, total: steps.append(done))
+    assert steps[0] == 4  # step 4 had not reached its checkpoint
+    one, two = weights(tmp_path / "whole"), weights(tmp_path / "killed")
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert (tmp_path / "whole/metrics.jsonl").read_text() == (tmp_path / "killed/metrics.jsonl").read_text()
+    assert not (tmp_path / "killed/checkpoint.pt").exists()
+
+
+def test_shards_give_the_gradient_of_the_whole_batch(tiny_base):
+    from transformers import AutoModelForCausalLM
+
+    ids = torch.randint(3, 500, (4, 33), generator=torch.Generator().manual_seed(0))
+    gradients = []
+    for count in (1, 2):
+        model = AutoModelForCausalLM.from_pretrained(tiny_base("llama"))
+        Shards(model, next_token_loss, count).backward(ids)
+        gradients.append([parameter.grad for parameter in model.parameters()])
+    for one, two in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-7)
+
+
+def test_every_row_begins_with_a_document():
+    lexicon = load_lexicon()
+    config = TownConfig()
+    texts = [text for topic in lexicon.topics for text in (*topic.ask, *topic.good)]
+    tokenizer = train_tokenizer(texts, 600)
+    stream = map(DocumentEncoder(tokenizer).encode, documents(config, lexicon))
+    for batch in islice(batches(stream, 3, 100), 5):
+        assert batch.shape == (3, 100)
+        assert (batch[:, 0] == tokenizer.bos_token_id).all()
+
+
+def test_talk_widens_from_few_topics_to_all():
+    config = TownConfig(first_topics=3, widening=(20, 60))
+    counts = [topics_at(config, number) for number in range(80)]
+    assert counts[:20] == [3] * 20
+    assert counts[60:] == [16] * 20
+    assert counts == sorted(counts)
+    lexicon = load_lexicon()
+    topic_of = {question: topic for topic in lexicon.topics for question in topic.ask}
+    early = [question for document in islice(documents(config, lexicon), 20) for question, _ in document.exchanges]
+    assert {topic_of[question].index for question in early if question in topic_of} == {0, 1, 2}
