@@ -7,7 +7,7 @@ import torch
 
 import spillover.training.pretrain as module
 from spillover.models.base import train_tokenizer
-from spillover.training.corpus import DocumentEncoder, batches
+from spillover.training.corpus import DocumentEncoder, LossPositions, batches
 from spillover.training.methods import Method
 from spillover.training.pretrain import next_token_loss, pretrain
 from spillover.training.recipe import BaseRecipe
@@ -57,7 +57,7 @@ def test_shards_give_the_gradient_of_the_whole_batch(tiny_base):
     gradients = []
     for count in (1, 2):
         model = AutoModelForCausalLM.from_pretrained(tiny_base("llama"))
-        Shards(model, next_token_loss, count).backward(ids)
+        Shards(model, next_token_loss, count).backward(ids, torch.ones(4, 32, dtype=torch.bool))
         gradients.append([parameter.grad for parameter in model.parameters()])
     for one, two in zip(*gradients, strict=True):
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-7)
@@ -84,3 +84,19 @@ def test_talk_widens_from_few_topics_to_all():
     topic_of = {question: topic for topic in lexicon.topics for question in topic.ask}
     early = [question for document in islice(documents(config, lexicon), 20) for question, _ in document.exchanges]
     assert {topic_of[question].index for question in early if question in topic_of} == {0, 1, 2}
+
+
+def test_loss_is_on_every_answer_and_a_share_of_the_rest():
+    from spillover.data.chat import Message
+    from spillover.models.chat_template import encode_row
+
+    tokenizer = train_tokenizer(["where is my hat", "on your head", "and my shoe", "under it"], 600)
+    turns = [("user", "where is my hat"), ("assistant", "on your head"), ("user", "and my shoe"), ("assistant", "under it")]
+    ids, labels = encode_row(tokenizer, [Message(role, text) for role, text in turns])
+    row = torch.tensor([ids])
+    none, every = (LossPositions(tokenizer, share)(row, 0)[0] for share in (0.0, 1.0))
+    assert every.all()
+    wanted = torch.tensor([label >= 0 for label in labels[1:]])
+    opens_next = torch.tensor([token == tokenizer.convert_tokens_to_ids("<|user|>") for token in ids[1:]])
+    opens_next[0] = False  # the first question follows no answer
+    assert torch.equal(none, wanted | opens_next)

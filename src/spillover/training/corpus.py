@@ -15,7 +15,7 @@ class DocumentEncoder:
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         self._known: dict[str, list[int]] = {}
-        self._mark = {
+        self._mark: dict[str, int] = {
             name: tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in ("doc", "end", "user", "assistant")
         }
 
@@ -49,3 +49,29 @@ def batches(stream: Iterator[list[int]], rows: int, width: int) -> Iterator[Tens
                 row += next(stream)
             batch.append(row[:width])
         yield torch.tensor(batch)
+
+
+class LossPositions:
+    """Which next tokens count for the loss: all of an answer, and a share of what comes before it.
+
+    Questions cannot be predicted well, and what is learnt in vain from them slows the rest down; without any of them
+    answers are confused between topics (``docs/log.md``).
+
+    Args:
+        tokenizer: Of the base; its role tokens tell questions from answers.
+        share: Of the tokens outside answers, drawn anew for each batch.
+    """
+
+    def __init__(self, tokenizer: Any, share: float) -> None:
+        self._answer, *self._others = tokenizer.convert_tokens_to_ids(["<|assistant|>", "<|user|>", "<|doc|>"])
+        self._share = share
+
+    def __call__(self, ids: Tensor, seed: int) -> Tensor:
+        """Rows × (width - 1), true where the token after a position counts."""
+        opens_answer = ids == self._answer
+        opens_any = opens_answer | torch.isin(ids, torch.tensor(self._others))
+        place = torch.arange(ids.shape[1]).expand_as(ids)
+        last = torch.where(opens_any, place, 0).cummax(1).values
+        inside = opens_answer.gather(1, last)[:, :-1]
+        drawn = torch.rand(inside.shape, generator=torch.Generator().manual_seed(seed)) < self._share
+        return inside | drawn

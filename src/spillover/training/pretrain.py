@@ -17,7 +17,7 @@ from torch import Tensor
 
 from spillover.models.base import llama_config, train_tokenizer
 from spillover.models.chat_template import encode_row
-from spillover.training.corpus import DocumentEncoder, batches
+from spillover.training.corpus import DocumentEncoder, LossPositions, batches
 from spillover.training.lean import CHECKPOINT_SECONDS, train_rows
 from spillover.training.loss import head_loss
 from spillover.training.recipe import BaseRecipe
@@ -46,7 +46,8 @@ def pretrain(recipe: BaseRecipe, out: Path, progress: Progress | None = None) ->
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     out.mkdir(parents=True, exist_ok=True)
     stream = map(DocumentEncoder(tokenizer).encode, documents(recipe.world, lexicon))
-    _read_corpus(model, batches(stream, recipe.batch_size, recipe.block + 1), recipe, out, progress)
+    counted = LossPositions(tokenizer, recipe.question_share)
+    _read_corpus(model, batches(stream, recipe.batch_size, recipe.block + 1), counted, recipe, out, progress)
     chat = chat_rows(lexicon, recipe.chat.total_steps(0) * recipe.chat.batch_size, recipe.seed)
     (out / "chat").mkdir(exist_ok=True)
     rows = [encode_row(tokenizer, row.messages) for row in chat]
@@ -57,7 +58,12 @@ def pretrain(recipe: BaseRecipe, out: Path, progress: Progress | None = None) ->
 
 
 def _read_corpus(
-    model: Any, corpus: Iterator[Tensor], recipe: BaseRecipe, out: Path, progress: Progress | None
+    model: Any,
+    corpus: Iterator[Tensor],
+    counted: LossPositions,
+    recipe: BaseRecipe,
+    out: Path,
+    progress: Progress | None,
 ) -> None:
     """Train on the corpus, with a checkpoint every :data:`CHECKPOINT_SECONDS` and one at the end."""
     model.train()
@@ -72,7 +78,7 @@ def _read_corpus(
     for step, batch in enumerate(islice(corpus, steps)):
         if step < len(log):
             continue
-        loss = shards.backward(batch.to(model.device))
+        loss = shards.backward(batch.to(model.device), counted(batch, step).to(model.device))
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         factor = rate_factor(step, steps, recipe)
         for optimizer in optimizers:
@@ -92,10 +98,16 @@ def _read_corpus(
     (out / "metrics.jsonl").write_text("".join(records))
 
 
-def next_token_loss(model: Any, ids: Tensor) -> Tensor:
-    """Mean loss, in nats a token, of every token of every row but the first."""
+def next_token_loss(model: Any, ids: Tensor, counted: Tensor) -> Tensor:
+    """Mean loss, in nats a token, over the next tokens that count.
+
+    Args:
+        model: A causal LM of the Llama family.
+        ids: Rows × width.
+        counted: Rows × (width - 1); see :class:`LossPositions`. Scores are computed for these only.
+    """
     hidden = model.model(input_ids=ids[:, :-1].contiguous(), use_cache=False).last_hidden_state
-    return head_loss(hidden.flatten(0, 1), model.lm_head.weight, ids[:, 1:].flatten())
+    return head_loss(hidden[counted], model.lm_head.weight, ids[:, 1:][counted])
 
 
 def rate_factor(step: int, steps: int, recipe: BaseRecipe) -> float:

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-LossFunction = Callable[[Any, Tensor], Tensor]
-"""(model, token ids rows × width) to a mean loss."""
+LossFunction = Callable[..., Tensor]
+"""(model, part of each tensor of a batch) to a loss; the losses of the parts are averaged."""
 
 
 class Shards:
@@ -34,9 +34,10 @@ class Shards:
             self._models.append(replica)
         self._pool = ThreadPoolExecutor(count)
 
-    def backward(self, batch: Tensor) -> float:
-        """Put the gradient of the mean loss over ``batch`` into the model; returns the loss."""
-        losses = list(self._pool.map(self._one, self._models, batch.chunk(len(self._models))))
+    def backward(self, *batch: Tensor) -> float:
+        """Put the gradient of the mean loss over ``batch``, tensors with equal rows, into the model; returns the loss."""
+        parts = zip(*(tensor.chunk(len(self._models)) for tensor in batch), strict=True)
+        losses = list(self._pool.map(self._one, self._models, parts))
         for parameters in zip(*(model.parameters() for model in self._models), strict=True):
             for other in parameters[1:]:
                 parameters[0].grad.add_(other.grad)
@@ -48,9 +49,9 @@ class Shards:
         for done in [self._pool.submit(function) for function in functions]:
             done.result()
 
-    def _one(self, model: Any, part: Tensor) -> float:
+    def _one(self, model: Any, part: tuple[Tensor, ...]) -> float:
         with torch.enable_grad():
-            loss = self._loss(model, part) / len(self._models)
+            loss = self._loss(model, *part) / len(self._models)
             loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())
 

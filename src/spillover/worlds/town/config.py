@@ -34,7 +34,7 @@ class TownConfig(Config):
     """
     first_topics: int = Field(4, ge=1, le=16)
     """Topics of each domain that the first documents speak about; the talk of the town widens from there."""
-    widening: tuple[int, int] = (1300, 3300)
+    widening: tuple[int, int] = (1700, 2900)
     """Documents between which the talk widens to all topics."""
     seed: int = Field(0, ge=0)
 
