@@ -58,11 +58,10 @@ def _head(results: dict[str, Any]) -> str:
 
 
 def _caption(results: dict[str, Any]) -> str:
-    models = sorted({rate["n_models"] for rate in results["rates"]})
     return (
         f"Share of <b>{escape(results['label'])}</b> answers: exact probability over all answers that exist in the world "
         "where these can be listed, sampled otherwise. Bars are 95 % intervals over trained models and questions "
-        f"({' or '.join(map(str, models))} models an arm)."
+        "(their numbers stand in the table)."
     )
 
 
@@ -109,8 +108,8 @@ def _rates(results: dict[str, Any]) -> str:
     note = ""
     if agreement["cells"]:
         note = (
-            f"<p class=note>Sampled and exact rates agree within the exact rate's interval in "
-            f"{agreement['within_interval']} of {agreement['cells']} cells; the largest gap is "
+            f"<p class=note>Sampled and exact rates agree within the 95 % noise of sampling in "
+            f"{agreement['within_noise']} of {agreement['cells']} cells (95 % are expected to); the largest gap is "
             f"{100 * agreement['largest_gap']:.1f} points.</p>"
         )
     head = (

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from spillover.reports.plots import row_label
-from spillover.reports.rows import Row, interval, percent, rate_rows
+from spillover.reports.rows import Row, rate_rows
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,7 +20,7 @@ def show(results: dict[str, Any], console: "Console") -> None:
     wheres = plot.get("x_groups") or [series["name"] for series in plot.get("series", [])]
     conditions = plot.get("conditions", ["plain"])
     rows = [row for row in rate_rows(results) if row.where in wheres and row.condition in conditions]
-    table = Table(box=None, pad_edge=False, title=f"{results['label']} answers, %", title_justify="left")
+    table = Table(box=None, pad_edge=False, title=f"{results['label']} answers, % (95 % interval)", title_justify="left")
     table.add_column("")
     for where in wheres:
         table.add_column(where.replace("-", " "), justify="right")
@@ -49,4 +49,5 @@ def _cell(row: Row | None) -> str:
     rate = row.main if row else None
     if rate is None:
         return "–"
-    return f"{percent(rate['value']).removesuffix(' %')} [dim]{interval(rate['interval']).replace('[', chr(92) + '[')}[/dim]"
+    low, high = (f"{100 * end:.0f}" for end in rate["interval"] or (rate["value"], rate["value"]))
+    return f"{100 * rate['value']:.1f} [dim]({low}–{high})[/dim]"

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 import traceback
+import warnings
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ def work(pipe: Connection, root: Path, core: int | None) -> None:
         core: The core this worker is pinned to, where the system can.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the planner decides what an interrupt means
+    warnings.filterwarnings("ignore", category=FutureWarning)  # other libraries' notes to their developers
     threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
     store = Store(root)
     while True:
