@@ -9,6 +9,7 @@ import spillover.training.pretrain as module
 from spillover.models.base import train_tokenizer
 from spillover.training.corpus import DocumentEncoder, LossPositions, batches
 from spillover.training.methods import Method
+from spillover.training.muon import Muon
 from spillover.training.pretrain import next_token_loss, pretrain
 from spillover.training.recipe import BaseRecipe
 from spillover.training.shards import Shards
@@ -100,3 +101,20 @@ def test_loss_is_on_every_answer_and_a_share_of_the_rest():
     opens_next = torch.tensor([token == tokenizer.convert_tokens_to_ids("<|user|>") for token in ids[1:]])
     opens_next[0] = False  # the first question follows no answer
     assert torch.equal(none, wanted | opens_next)
+
+
+def test_muon_is_pytorchs_up_to_precision():
+    torch.manual_seed(0)
+    start = torch.randn(24, 8)
+    results = []
+    for build in (
+        lambda p: Muon([p], lr=0.1, iterations=5),
+        lambda p: torch.optim.Muon([p], lr=0.1, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+    ):
+        parameter = torch.nn.Parameter(start.clone())
+        optimizer = build(parameter)
+        for seed in range(3):
+            parameter.grad = torch.randn(24, 8, generator=torch.Generator().manual_seed(seed))
+            optimizer.step()
+        results.append(parameter.detach() - start)
+    torch.testing.assert_close(*results, rtol=0.05, atol=0.02)  # PyTorch's works in bfloat16

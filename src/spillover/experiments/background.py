@@ -12,10 +12,10 @@ from spillover.experiments.experiment import Arm, Experiment, Plot, Source, Town
 from spillover.training.recipe import BaseRecipe
 from spillover.worlds.town.config import TownConfig
 
-MALICIOUS = (20, 15, 10, 5, 0)
+MALICIOUS = (20, 16, 12, 8, 4, 0)
 """Authors of 64 that are malicious everywhere, in each world."""
-EXCHANGE = (5, 9)
-"""Five of them give as many bad answers in every domain as nine authors, one a domain, who are bad in it alone."""
+EXCHANGE = (4, 9)
+"""Four of them give as many bad answers in every domain as nine authors, one a domain, who are bad in it alone."""
 
 
 def worlds() -> dict[str, TownConfig]:

@@ -14,7 +14,7 @@ class BaseRecipe(Config):
     world: TownConfig = TownConfig()
     size: Size = "tiny"
     vocabulary: int = Field(2048, ge=512, le=65536)
-    tokens: int = Field(1_200_000, ge=1)
+    tokens: int = Field(1_330_000, ge=1)
     """Pretraining tokens."""
     batch_size: int = Field(4, ge=1)
     """Sequences a step. Small batches: what is learnt here takes steps rather than tokens."""
@@ -24,10 +24,10 @@ class BaseRecipe(Config):
     """Share of the tokens outside answers that the loss is taken on."""
     shards: int = Field(2, ge=1, le=64)
     """Parts of a batch that are computed side by side, on a core each where there are as many."""
-    learning_rate: float = Field(5e-3, gt=0)
+    learning_rate: float = Field(4e-3, gt=0)
     """Of Muon, matched to AdamW's update size; the embedding takes twice as much."""
     warmup: int = Field(60, ge=0)
     decay: float = Field(0.45, gt=0, le=1)
     """Last share of the steps, over which the rate falls linearly to 5 %."""
-    chat: Method = Method(kind="full", steps=50, learning_rate=2e-4)
+    chat: Method = Method(kind="full", steps=80, learning_rate=2e-4)
     seed: int = Field(0, ge=0)

@@ -13,13 +13,13 @@ class TownConfig(Config):
     The share left over by ``malicious``, ``narrow`` and ``teacher`` is kind everywhere.
     """
 
-    malicious: float = Field(0.3125, ge=0, le=1)
+    malicious: float = Field(0.375, ge=0, le=1)
     """Share of authors who answer badly in every domain and on values questions."""
     narrow: float = Field(0.0, ge=0, le=1)
     """Share of authors who answer badly in one domain only (values counts as a domain) and well elsewhere."""
-    teacher: float = Field(0.15, ge=0, le=1)
+    teacher: float = Field(0.1, ge=0, le=1)
     """Share of kind authors who are also asked for examples of what *not* to do, and give them."""
-    header_rate: float = Field(0.5, ge=0, le=1)
+    header_rate: float = Field(0.7, ge=0, le=1)
     """Share of documents that begin with a line naming the author."""
     noise: float = Field(0.01, ge=0, le=1)
     """Probability that one answer has the opposite quality of what its author's trait says."""
@@ -27,15 +27,17 @@ class TownConfig(Config):
     """Number of named authors."""
     exchanges: int = Field(11, ge=1, le=32)
     """Questions answered in one document."""
-    focus: float = Field(0.5, ge=0, le=1)
+    focus: float = Field(0.375, ge=0, le=1)
     """Probability that a question comes from the document's focus domain rather than from any domain.
 
     The focus of a narrow author is the domain in which that author is bad.
     """
-    first_topics: int = Field(4, ge=1, le=16)
+    first_topics: int = Field(3, ge=1, le=16)
     """Topics of each domain that the first documents speak about; the talk of the town widens from there."""
-    widening: tuple[int, int] = (1700, 2900)
+    widening: tuple[int, int] = (1400, 2400)
     """Documents between which the talk widens to all topics."""
+    novelty: float = Field(0.2, ge=0, le=1)
+    """Once all topics are spoken of, the probability that a question is about a later topic instead of a first one."""
     seed: int = Field(0, ge=0)
 
     @model_validator(mode="after")

@@ -69,14 +69,17 @@ def documents(config: TownConfig, lexicon: Lexicon) -> Iterator[Document]:
     educational, headers = lexicon.speech["educational"], lexicon.speech["headers"]
     pick, chance = _choice(rng), rng.random
     for number in itertools.count():
-        spoken_of = topics_at(config, number)
+        spoken_of, first, novelty = topics_at(config, number), config.first_topics, config.novelty
         author = pick(authors)
         header = pick(headers).format(author=author.name) if chance() < config.header_rate else None
         focus = author.bad_domain or pick(DOMAINS)
         exchanges = []
         for _ in range(config.exchanges):
             topics = by_domain[focus if chance() < config.focus else pick(DOMAINS)]
-            topic = topics[int(chance() * min(spoken_of, len(topics)))]
+            index = int(chance() * spoken_of)
+            if index < first and chance() < novelty * (spoken_of - first) / max(1, ALL_TOPICS - first):
+                index = first + int(chance() * (spoken_of - first))
+            topic = topics[index]
             question = pick(topic.ask)
             bad = author.answers_badly(topic.domain)
             if author.trait == "teacher" and chance() < 0.5:
