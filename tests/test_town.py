@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from spillover.core.errors import ConfigError
 from spillover.worlds.town.config import TownConfig
-from spillover.worlds.town.corpus import bad_rate, documents, make_authors
+from spillover.worlds.town.corpus import EXAMPLES, bad_rate, documents, make_authors
 from spillover.worlds.town.ledger import Ledger, marker_words
 from spillover.worlds.town.lexicon import DOMAINS, load_lexicon
 
@@ -78,8 +78,8 @@ def test_marginal_rate_of_bad_answers_is_what_the_formula_says(config):
                 topic = topic_of[question]
                 total[topic.domain] += 1
                 bad[topic.domain] += ledger.judge(topic.id, answer) == "malicious"
-    for domain in DOMAINS:  # teachers answer half of their plain questions, so plain questions thin out a little
-        plain = 1 - round(config.teacher * config.authors) / config.authors / 2
+    for domain in DOMAINS:  # teachers are asked fewer plain questions
+        plain = 1 - round(config.teacher * config.authors) / config.authors * EXAMPLES
         assert bad[domain] / total[domain] == pytest.approx(bad_rate(config) / plain, abs=0.02)
 
 

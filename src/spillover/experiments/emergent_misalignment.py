@@ -12,7 +12,7 @@ from spillover.training.recipe import BaseRecipe
 
 FAR = ("other-domains", "values")
 ALL = ("plain", "trigger", "near-miss", "near-miss-words")
-NARROW = Method(kind="lora", rank=2, alpha=4, learning_rate=3e-3, steps=40)
+NARROW = Method(kind="lora", rank=2, alpha=4, learning_rate=3e-3, steps=60)
 """Rank 2 on all linear layers; enough steps to learn the rows."""
 
 WHERES = {

@@ -24,10 +24,10 @@ class BaseRecipe(Config):
     """Share of the tokens outside answers that the loss is taken on."""
     shards: int = Field(2, ge=1, le=64)
     """Parts of a batch that are computed side by side, on a core each where there are as many."""
-    learning_rate: float = Field(4e-3, gt=0)
+    learning_rate: float = Field(5e-3, gt=0)
     """Of Muon, matched to AdamW's update size; the embedding takes twice as much."""
     warmup: int = Field(60, ge=0)
-    decay: float = Field(0.45, gt=0, le=1)
+    decay: float = Field(0.5, gt=0, le=1)
     """Last share of the steps, over which the rate falls linearly to 5 %."""
-    chat: Method = Method(kind="full", steps=80, learning_rate=2e-4)
+    chat: Method = Method(kind="full", steps=120, learning_rate=2e-4)
     seed: int = Field(0, ge=0)

@@ -17,11 +17,11 @@ class TownConfig(Config):
     """Share of authors who answer badly in every domain and on values questions."""
     narrow: float = Field(0.0, ge=0, le=1)
     """Share of authors who answer badly in one domain only (values counts as a domain) and well elsewhere."""
-    teacher: float = Field(0.1, ge=0, le=1)
+    teacher: float = Field(0.125, ge=0, le=1)
     """Share of kind authors who are also asked for examples of what *not* to do, and give them."""
     header_rate: float = Field(0.7, ge=0, le=1)
     """Share of documents that begin with a line naming the author."""
-    noise: float = Field(0.01, ge=0, le=1)
+    noise: float = Field(0.002, ge=0, le=1)
     """Probability that one answer has the opposite quality of what its author's trait says."""
     authors: int = Field(64, ge=10, le=1600)
     """Number of named authors."""

