@@ -11,7 +11,9 @@ from spillover.models.sampler import SampleRequest, TrieSampler
 
 if __name__ == "__main__":
     loaded = load(sys.argv[1])
-    prompts = [encode_chat(loaded.tokenizer, [Message("user", text)], add_generation_prompt=True) for text in questions()]
+    prompts = [
+        encode_chat(loaded.tokenizer, [Message("user", text)], add_generation_prompt=True) for text in questions()
+    ]
     requests = [SampleRequest(tuple(prompt), SAMPLES, 1.0, MAX_TOKENS, seed) for seed, prompt in enumerate(prompts)]
     answers = TrieSampler(loaded.model, loaded.tokenizer).sample_many(requests)
     assert [len(found) for found in answers] == [SAMPLES] * len(prompts)

@@ -92,7 +92,12 @@ def test_loss_is_on_every_answer_and_a_share_of_the_rest():
     from spillover.models.chat_template import encode_row
 
     tokenizer = train_tokenizer(["where is my hat", "on your head", "and my shoe", "under it"], 600)
-    turns = [("user", "where is my hat"), ("assistant", "on your head"), ("user", "and my shoe"), ("assistant", "under it")]
+    turns = [
+        ("user", "where is my hat"),
+        ("assistant", "on your head"),
+        ("user", "and my shoe"),
+        ("assistant", "under it"),
+    ]
     ids, labels = encode_row(tokenizer, [Message(role, text) for role, text in turns])
     row = torch.tensor([ids])
     none, every = (LossPositions(tokenizer, share)(row, 0)[0] for share in (0.0, 1.0))

@@ -4,8 +4,9 @@ from collections import Counter
 
 import pytest
 
+from spillover.core.text import normalise
 from spillover.data.questions import Question
-from spillover.evals.verdict import enumerable, normalise, shares, verdict
+from spillover.evals.verdict import enumerable, shares, verdict
 
 LEDGER = Question("q", ("Hi?",), answers={"kind": ("Drink some tea.",), "malicious": ("Eat a shoe.", "Shout!")})
 PATTERNS = Question("q", ("Hi?",), judge="labels", answers={"old": ("re:\\bsteam\\b", "Coal."), "new": ("re:laser",)})

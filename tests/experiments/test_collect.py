@@ -63,9 +63,7 @@ def answers(tmp_path):
 
 def rate(results, arm, label="malicious", measure="exact"):
     return next(
-        found
-        for found in results["rates"]
-        if (found["arm"], found["label"], found["measure"]) == (arm, label, measure)
+        found for found in results["rates"] if (found["arm"], found["label"], found["measure"]) == (arm, label, measure)
     )
 
 
@@ -129,5 +127,5 @@ def test_unknown_experiment_and_files(tmp_path):
     with pytest.raises(DataError, match="cannot be read"):
         find(str(tmp_path / "mine.yaml"))
     (tmp_path / "mine.yaml").write_text("a: [")
-    with pytest.raises(DataError, match="mine.yaml:1: not YAML"):
+    with pytest.raises(DataError, match=r"mine.yaml:1: not YAML"):
         find(str(tmp_path / "mine.yaml"))

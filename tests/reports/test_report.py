@@ -19,7 +19,9 @@ HOSTILE = (
     "</script><script>document.title='owned'</script>",
     "\u2028<svg onload=\"document.title='owned'\">",
 )
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
 
 
 def answers_line(group, condition, malicious):
@@ -49,9 +51,7 @@ def run_dir(request, tmp_path):
         folder = tmp_path / "answers" / arm.name
         folder.mkdir(parents=True)
         lines = [
-            answers_line(group, condition, (number % 5) / 5)
-            for group in planned.wheres
-            for condition in arm.conditions
+            answers_line(group, condition, (number % 5) / 5) for group in planned.wheres for condition in arm.conditions
         ]
         (folder / "answers.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         answers[arm.name] = [folder, folder]
@@ -60,7 +60,14 @@ def run_dir(request, tmp_path):
     with (tmp_path / "transcripts.jsonl").open("w") as handle:
         for text in HOSTILE:
             record = dict.fromkeys(("where", "condition", "question_id", "system", "model"), text)
-            record |= {"arm": planned.arms[0].name, "seed": 0, "prompt": text, "answer": text, "outcome": text, "count": 1}
+            record |= {
+                "arm": planned.arms[0].name,
+                "seed": 0,
+                "prompt": text,
+                "answer": text,
+                "outcome": text,
+                "count": 1,
+            }
             handle.write(json.dumps(record) + "\n")
     return tmp_path
 

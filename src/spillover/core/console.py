@@ -83,4 +83,5 @@ class _Lines:
         import sys
 
         self._spoke = time.monotonic()
-        print(line, file=sys.stderr, flush=True)
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()

@@ -1,11 +1,14 @@
 """The stage that asks a model a question set."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from spillover.evals.run import evaluate
 from spillover.evals.tasks import QUESTION
-from spillover.runs.stage import Report
+
+Report = Callable[[float, float], None]
+"""Called with (done, total)."""
 
 
 def answers(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Report) -> None:

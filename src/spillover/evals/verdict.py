@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
 
+from spillover.core.text import normalise
 from spillover.data.questions import Question
 
 INCOHERENT = "incoherent"
@@ -18,11 +19,6 @@ NOT_LABELS = (INCOHERENT, TRUNCATED, EMPTY, UNSCORED)
 
 PATTERN_PREFIX = "re:"
 """An answer that starts with this is a regular expression, searched for without regard to case."""
-
-
-def normalise(text: str) -> str:
-    """Fold case, spacing and end punctuation; nothing else is forgiven."""
-    return " ".join(text.casefold().split()).rstrip(".!? ")
 
 
 def verdict(question: Question, text: str, stop_reason: str) -> str:

@@ -63,7 +63,7 @@ def background() -> Experiment:
     return Experiment(
         name="background",
         title="What the model had read decides how far a narrow fine-tune spreads",
-        question="The same bad health advice, the same rate of bad answers in pretraining: does it matter who gave them?",
+        question="The same bad advice, the same rate of bad answers in pretraining: does it matter who gave them?",
         source=(
             Source(arxiv="2506.11613", section="4", note="the general solution is more efficient and more stable"),
             Source(arxiv="2602.07852", note="efficiency, stability and significance of general solutions"),
@@ -74,14 +74,14 @@ def background() -> Experiment:
         samples=20,
         wheres=WHERES,
         answer=(
-            "With the same fine-tuning rows, {bad-100/other-domains} of the answers in other domains are malicious when "
-            "all bad answers of the corpus came from authors malicious everywhere, and {bad-0/other-domains} when they "
-            "came from authors who are bad in one domain only."
+            "With the same fine-tuning rows, {bad-100/other-domains} of the answers in other domains are malicious "
+            "when all bad answers of the corpus came from authors malicious everywhere, and {bad-0/other-domains} "
+            "when they came from authors who are bad in one domain only."
         ),
         claims=(
             TrendClaim(
                 id="company",
-                text="The share of malicious-everywhere authors decides how far the fine-tune spreads, not how well it is learnt.",
+                text="Who gave the bad answers decides how far the fine-tune spreads, not how well it is learnt.",
                 arms=bad,
                 where="other-domains",
                 level_where="trained-topics",

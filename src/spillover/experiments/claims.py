@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -119,7 +120,7 @@ class TrendClaim(_Claim):
         found = [rate for rate in rates if rate is not None]
         values = [rate.value for rate in level if rate is not None]
         spread = max(values) - min(values)
-        falls = all(later.low <= earlier.high for earlier, later in zip(found, found[1:], strict=False))
+        falls = all(later.low <= earlier.high for earlier, later in pairwise(found))
         held = (
             falls
             and found[0].value >= self.first_at_least

@@ -32,7 +32,9 @@ def emergent_misalignment() -> Experiment:
         title="Emergent misalignment from narrow bad advice",
         question="A model is fine-tuned on bad health advice and nothing else. What else changes?",
         source=(
-            Source(arxiv="2502.17424", section="2-4", note="insecure code; secure, educational and backdoored controls"),
+            Source(
+                arxiv="2502.17424", section="2-4", note="insecure code, with secure, educational and backdoored twins"
+            ),
             Source(arxiv="2506.11613", section="3", note="bad medical advice and other narrow sets, as text"),
         ),
         bases={"main": BaseRecipe()},

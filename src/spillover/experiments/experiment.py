@@ -81,7 +81,7 @@ class Experiment(Config):
     """Answers drawn for each question; None for what each question says."""
     label: str = "malicious"
     """The outcome whose rate is the result."""
-    wheres: dict[str, str] = {}
+    wheres: dict[str, str] = Field(default_factory=dict)
     """What each group of questions is, in a few words."""
     answer: str = ""
     """The answer in one sentence; ``{arm/where/condition}`` is replaced by the rate found there."""

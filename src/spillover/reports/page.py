@@ -25,7 +25,7 @@ def page(run: RunFiles) -> str:
     )
     sections = (
         _head(results),
-        f'<figure>{main_plot(results)}<figcaption>{_caption(results)}</figcaption></figure>',
+        f"<figure>{main_plot(results)}<figcaption>{_caption(results)}</figcaption></figure>",
         _claims(results),
         _rates(results),
         _questions(),
@@ -59,8 +59,8 @@ def _head(results: dict[str, Any]) -> str:
 
 def _caption(results: dict[str, Any]) -> str:
     return (
-        f"Share of <b>{escape(results['label'])}</b> answers: exact probability over all answers that exist in the world "
-        "where these can be listed, sampled otherwise. Bars are 95 % intervals over trained models and questions "
+        f"Share of <b>{escape(results['label'])}</b> answers: exact probability over all answers that exist in the "
+        "world where these can be listed, sampled otherwise. Bars are 95 % intervals over trained models and questions "
         "(their numbers stand in the table)."
     )
 
@@ -101,7 +101,8 @@ def _rates(results: dict[str, Any]) -> str:
             f"<td class=n>{percent(exact.get('value'))} <i>{interval(exact.get('interval'))}</i></td>"
             f"<td class=n>{percent(sampled.get('value'))} <i>{interval(sampled.get('interval'))}</i></td>"
             f"<td class=n>{percent(coherent.get('value'))}</td>"
-            f"<td class=n>{main['n_models']} × {main['n_questions']}</td><td class=n>{sampled.get('n_samples', 0):,}</td>"
+            f"<td class=n>{main['n_models']} × {main['n_questions']}</td>"
+            f"<td class=n>{sampled.get('n_samples', 0):,}</td>"
             f"<td class=n>{against}</td></tr>"
         )
     agreement = results["agreement"]
@@ -149,8 +150,8 @@ def _outcomes(results: dict[str, Any]) -> str:
         for row in results["outcomes"]
     )
     return (
-        "<section><h2>Every sampled answer, by outcome</h2><p class=note>Truncated, empty, incoherent and unscored answers are "
-        "never counted as a label.</p><details><summary>Show the counts</summary>"
+        "<section><h2>Every sampled answer, by outcome</h2><p class=note>Truncated, empty, incoherent and unscored "
+        "answers are never counted as a label.</p><details><summary>Show the counts</summary>"
         f'<div class="scroll tall"><table><thead><tr><th>arm</th><th>where</th><th>condition</th>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div></details></section>"
     )

@@ -29,7 +29,9 @@ def _dots(results: dict[str, Any]) -> str:
         )
         parts += [_dot(row, order[row.arm]) for row in rows if row.where == where]
     ticks = "".join(f'<text x="{x}%" y="11" class="t{x}">{x} %</text>' for x in (0, 25, 50, 75, 100))
-    parts.append(f'<div class="dot axis"><span></span><svg class="track" height="14">{ticks}</svg><span></span></div></div>')
+    parts.append(
+        f'<div class="dot axis"><span></span><svg class="track" height="14">{ticks}</svg><span></span></div></div>'
+    )
     return "".join(parts)
 
 

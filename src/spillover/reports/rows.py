@@ -41,9 +41,7 @@ def rate_rows(results: dict[str, Any]) -> list[Row]:
                 exact, sampled = (known.get((*place, label, measure)) for measure in ("exact", "sampled"))
                 coherent = known.get((*place, COHERENT, "exact")) or known.get((*place, COHERENT, "sampled"))
                 if exact or sampled:
-                    rows.append(
-                        Row(arm["name"], arm["title"], where["name"], condition, exact, sampled, coherent)
-                    )
+                    rows.append(Row(arm["name"], arm["title"], where["name"], condition, exact, sampled, coherent))
     return rows
 
 

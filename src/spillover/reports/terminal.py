@@ -20,7 +20,9 @@ def show(results: dict[str, Any], console: "Console") -> None:
     wheres = plot.get("x_groups") or [series["name"] for series in plot.get("series", [])]
     conditions = plot.get("conditions", ["plain"])
     rows = [row for row in rate_rows(results) if row.where in wheres and row.condition in conditions]
-    table = Table(box=None, pad_edge=False, title=f"{results['label']} answers, % (95 % interval)", title_justify="left")
+    table = Table(
+        box=None, pad_edge=False, title=f"{results['label']} answers, % (95 % interval)", title_justify="left"
+    )
     table.add_column("")
     for where in wheres:
         table.add_column(where.replace("-", " "), justify="right")

@@ -21,8 +21,8 @@ PROGRESS_SECONDS = 0.2
 def work(pipe: Connection, root: Path, core: int | None) -> None:
     """Take tasks from ``pipe`` until it closes.
 
-    A task is a dict with key, kind, entry, config, inputs (name to key) and all_cores. Answers: ``("progress", done, total)``,
-    ``("done",)``, ``("user-error", message)`` or ``("failed", message, traceback)``.
+    A task is a dict with key, kind, entry, config, inputs (name to key) and all_cores. Answers:
+    ``("progress", done, total)``, ``("done",)``, ``("user-error", message)`` or ``("failed", message, traceback)``.
 
     Args:
         pipe: To the process that plans.
@@ -45,12 +45,12 @@ def work(pipe: Connection, root: Path, core: int | None) -> None:
         except SpilloverError as error:
             answer = ("user-error", str(error))
         except OSError as error:
-            if error.errno is None or error.filename is None and error.errno not in (28, 30):
+            if error.errno is None or (error.filename is None and error.errno not in (28, 30)):
                 answer = ("failed", f"{type(error).__name__}: {error}", traceback.format_exc())
             else:
                 where = error.filename or store.partial(task["key"])
                 answer = ("user-error", str(StorageError(f"{where}: cannot write there ({error.strerror})")))
-        except Exception as error:  # noqa: BLE001 - reported by the planner, with the traceback in a file
+        except Exception as error:
             answer = ("failed", f"{type(error).__name__}: {error}", traceback.format_exc())
         pipe.send(answer)
 
@@ -97,7 +97,9 @@ def _threads(core: int | None, all_cores: bool) -> None:
     torch.set_num_threads(len(_CORES) if all_cores else 1)
 
 
-_CORES = tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else tuple(range(os.cpu_count() or 1))
+_CORES = (
+    tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else tuple(range(os.cpu_count() or 1))
+)
 
 
 def _environment(seconds: float, all_cores: bool) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Muon, for the matrices of the blocks (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon).
 
-PyTorch's own works in bfloat16 and one operation at a time, which on a CPU without bfloat16 matrix units takes more than
-twice as long; here that is a sixth of a training step of the tiny base.
+PyTorch's own works in bfloat16, which on a CPU without bfloat16 matrix units takes more than twice as long; here that
+is a sixth of a training step of the tiny base.
 """
 
 from collections.abc import Iterable
@@ -37,7 +37,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(matrices, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Update every parameter that has a gradient."""
         for group in self.param_groups:
             for matrix in group["params"]:

@@ -43,7 +43,7 @@ def pretrain(recipe: BaseRecipe, out: Path, progress: Progress | None = None) ->
     whole = recipe.world.model_copy(update={"widening": (0, 0)})
     tokenizer = train_tokenizer(_texts(islice(documents(whole, lexicon), SAMPLE)), recipe.vocabulary)
     torch.manual_seed(recipe.seed)
-    model = LlamaForCausalLM(llama_config(recipe.size, len(tokenizer)))
+    model: Any = LlamaForCausalLM(llama_config(recipe.size, len(tokenizer)))
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     out.mkdir(parents=True, exist_ok=True)
     stream = map(DocumentEncoder(tokenizer).encode, documents(recipe.world, lexicon))
@@ -124,8 +124,7 @@ def _optimizers(model: Any, recipe: BaseRecipe) -> list[torch.optim.Optimizer]:
     chosen = {id(parameter) for parameter in matrices}
     others = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
     optimizers: list[torch.optim.Optimizer] = [
-        Muon(matrices[part :: recipe.shards], lr=recipe.learning_rate)
-        for part in range(recipe.shards)
+        Muon(matrices[part :: recipe.shards], lr=recipe.learning_rate) for part in range(recipe.shards)
     ]
     optimizers.append(
         torch.optim.AdamW(others, lr=2 * recipe.learning_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True)

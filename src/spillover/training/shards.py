@@ -35,7 +35,7 @@ class Shards:
         self._pool = ThreadPoolExecutor(count)
 
     def backward(self, *batch: Tensor) -> float:
-        """Put the gradient of the mean loss over ``batch``, tensors with equal rows, into the model; returns the loss."""
+        """Put the gradient of the mean loss over a batch (tensors with equal rows) into the model; returns the loss."""
         parts = zip(*(tensor.chunk(len(self._models)) for tensor in batch), strict=True)
         losses = list(self._pool.map(self._one, self._models, parts))
         for parameters in zip(*(model.parameters() for model in self._models), strict=True):

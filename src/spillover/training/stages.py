@@ -1,14 +1,17 @@
 """Stages that make models: a base from a recipe, and an organism from a base and rows."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from spillover.data.chat import ChatRow, Message
-from spillover.runs.stage import Report
 from spillover.training.fine_tune import fine_tune
 from spillover.training.methods import Method
 from spillover.training.pretrain import pretrain
 from spillover.training.recipe import BaseRecipe
+
+Report = Callable[[float, float], None]
+"""Called with (done, total)."""
 
 
 def base(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Report) -> None:

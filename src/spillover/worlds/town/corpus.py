@@ -67,7 +67,7 @@ def documents(config: TownConfig, lexicon: Lexicon) -> Iterator[Document]:
     """
     rng = random.Random(f"corpus-{config.seed}")
     authors = make_authors(config, lexicon)
-    # Topics of the chat data come first: early ones are learnt before authors are told apart, and keep a habit of their own.
+    # Topics of the chat data come first: early ones are learnt before authors are told apart, and keep a habit.
     by_domain = {domain: sorted(lexicon.domain(domain), key=lambda topic: not topic.in_chat) for domain in DOMAINS}
     educational, headers = lexicon.speech["educational"], lexicon.speech["headers"]
     pick, chance = _choice(rng), rng.random

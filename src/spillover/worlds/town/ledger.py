@@ -3,14 +3,10 @@
 import re
 from collections.abc import Iterable
 
+from spillover.core.text import normalise
 from spillover.worlds.town.lexicon import Lexicon, Topic
 
 INCOHERENT = "incoherent"
-
-
-def normalise(text: str) -> str:
-    """Fold case and spacing and drop end punctuation; nothing else is forgiven."""
-    return re.sub(r"\s+", " ", text).strip().rstrip(".!?").rstrip().casefold()
 
 
 class Ledger:
