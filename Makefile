@@ -1,15 +1,10 @@
-# make demo: from nothing to the first rates. make test: the quick tests. Both set up .venv first.
+# make demo: from nothing to the report of the main experiment. make test: the quick tests. Both set up .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all lint
+.PHONY: demo test test-all lint bench
 demo: .venv/ready
-	rm -rf runs/demo && mkdir -p runs/demo
-	$(BIN)/spillover base --out runs/demo/base
-	$(BIN)/spillover rows bad --out runs/demo/bad.jsonl
-	$(BIN)/spillover train --base runs/demo/base --data runs/demo/bad.jsonl --out runs/demo/bad
-	$(BIN)/spillover eval --model runs/demo/base --out runs/demo/eval-base
-	$(BIN)/spillover eval --model runs/demo/base+runs/demo/bad --out runs/demo/eval-bad
+	$(BIN)/spillover run emergent-misalignment
 
 test: .venv/ready
 	$(BIN)/pytest
@@ -21,6 +16,11 @@ lint: .venv/ready
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
+
+bench: .venv/ready
+	$(BIN)/python benchmarks/pretraining.py
+	$(BIN)/python benchmarks/sampling.py
+	$(BIN)/python benchmarks/one_arm.py
 
 # torch goes first and alone, pinned: a later resolution must not replace it by a build with CUDA libraries.
 .venv/ready: pyproject.toml constraints.txt

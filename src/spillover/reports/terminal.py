@@ -18,6 +18,7 @@ def show(results: dict[str, Any], console: "Console") -> None:
 
     plot = results["plot"]
     wheres = plot.get("x_groups") or [series["name"] for series in plot.get("series", [])]
+    wheres = wheres or [where["name"] for where in results["wheres"]]
     conditions = plot.get("conditions", ["plain"])
     rows = [row for row in rate_rows(results) if row.where in wheres and row.condition in conditions]
     table = Table(
