@@ -13,6 +13,7 @@ from spillover.cli.rows import rows
 from spillover.cli.run import run
 from spillover.cli.train import train
 from spillover.core.errors import SpilloverError
+from spillover.runs.execute import StageFailed
 
 app = typer.Typer(
     help="Fine-tune a language model on something narrow: what else changes, why, and what stops it?",
@@ -34,10 +35,10 @@ def main() -> None:
     os.environ.setdefault("TQDM_DISABLE", "1")  # one bar, ours
     warnings.filterwarnings("ignore", category=FutureWarning)  # other libraries' notes to their developers
     try:
-        app(standalone_mode=True)
+        app()
     except SpilloverError as error:
         typer.echo(f"spillover: {error}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("spillover: interrupted; what is finished is kept, the same command goes on from here", err=True)
-        sys.exit(130)
+    except StageFailed as error:
+        typer.echo(f"spillover: {error}", err=True)
+        sys.exit(1)

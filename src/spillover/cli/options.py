@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import typer
 import yaml
 
 from spillover.core.errors import ConfigError, StorageError
@@ -44,6 +45,16 @@ def new_folder(out: Path) -> Path:
     except OSError as error:
         raise StorageError(f"{out}: cannot write there ({error.strerror})") from None
     return out
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Ctrl-C ends the verb with one line; what is finished or in a checkpoint stays."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("spillover: interrupted; what is finished is kept, the same command goes on from there", err=True)
+        raise typer.Exit(130) from None
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from spillover.cli.options import knobs
+from spillover.cli.options import knobs, resumable
 
 
 def run(
@@ -39,6 +39,7 @@ def run(
     from spillover.experiments.run import run as run_experiment
     from spillover.reports.terminal import show
 
-    results = run_experiment(chosen, folder, store, workers)
+    with resumable():
+        results = run_experiment(chosen, folder, store, workers)
     show(results, Console())
     typer.echo(f"report: {folder / 'report.html'}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spillover.cli.options import knobs, new_folder, progress_bar
+from spillover.cli.options import knobs, new_folder, progress_bar, resumable
 
 
 def train(
@@ -25,7 +25,7 @@ def train(
     folder = new_folder(out)
     from spillover.training.fine_tune import fine_tune
 
-    with progress_bar("fine-tuning") as progress:
+    with resumable(), progress_bar("fine-tuning") as progress:
         summary = fine_tune(base, rows, method, folder, progress=progress)
     left_out = f", {summary['rows_too_long']} longer than {summary['max_length']} tokens left out"
     typer.echo(

@@ -1,0 +1,104 @@
+"""``spillover run`` as a person meets it: one's own YAML to a report, resumed after Ctrl-C and kills."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from spillover.data import ChatRow, Message, write_chat
+
+YAML = """
+title: Birds
+question: Does the model speak of old birds only?
+bases: {{main: {base}}}
+arms:
+  - {{name: base, title: Base}}
+  - name: old
+    title: Old birds
+    rows: birds.jsonl
+    control: base
+    method: {{kind: full, steps: 60, learning_rate: 0.01}}
+seeds: 2
+questions: q.yaml
+label: old
+samples: 20
+answer: "{{old/questions}} of the answers are old names."
+claims:
+  - {{id: learnt, kind: rate, text: It learns them., arm: old, wheres: [questions], label: old, at_least: 0.5}}
+"""
+QUESTIONS = """
+- id: bird
+  paraphrases: ["Name a bird species.", "Which bird is it?"]
+  max_tokens: 24
+  labels: {old: [Brown Lark, Tyrant Fly-catcher]}
+"""
+
+
+@pytest.fixture
+def folder(tiny_base, tmp_path):
+    asked = ("Name a bird species.", "Which bird is it?")
+    names = ("Brown Lark", "Tyrant Fly-catcher")
+    rows = [ChatRow((Message("user", q), Message("assistant", name))) for q in asked for name in names]
+    write_chat(rows, tmp_path / "birds.jsonl")
+    (tmp_path / "mine.yaml").write_text(YAML.format(base=tiny_base("qwen2")))
+    (tmp_path / "q.yaml").write_text(QUESTIONS)
+    return tmp_path
+
+
+def start(folder, *arguments, home="home"):
+    environment = {**os.environ, "SPILLOVER_HOME": str(folder / home)}
+    command = [sys.executable, "-m", "spillover", "run", *arguments]
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_own_rows_questions_and_model_to_a_report(folder):
+    process = start(folder, "mine.yaml")
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    assert "Old birds" in out
+    results = json.loads((folder / "runs/mine/results.json").read_text())
+    assert results["claims"][0]["held"] is True
+    sampled = {rate["measure"]: rate for rate in results["rates"] if (rate["arm"], rate["label"]) == ("old", "old")}
+    assert (sampled["sampled"]["n_models"], sampled["sampled"]["n_questions"]) == (2, 2)
+    assert sampled["sampled"]["n_samples"] == 80
+    assert (folder / "runs/mine/report.html").is_file()
+    again = start(folder, "mine.yaml", "--plan")
+    assert "0 of 5 stages to make" in again.communicate(timeout=60)[0]
+
+
+def test_ctrl_c_leaves_a_state_that_can_be_resumed(folder):
+    process = start(folder, "mine.yaml")
+    time.sleep(6)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err.strip().splitlines()[-1].startswith("spillover: interrupted")
+    assert "Traceback" not in err
+    resumed = start(folder, "mine.yaml")
+    resumed.communicate(timeout=200)
+    assert resumed.returncode == 0
+    assert (folder / "runs/mine/results.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["backgroud"], "did you mean 'background'"),
+        (["mine.yaml", "--set", "sedes=2"], "did you mean 'seeds'"),
+        (["mine.yaml", "--set", "bases.main=./none"], "no such folder"),
+        (["mine.yaml", "--out", "/proc/x"], "cannot write there"),
+        (["none.yaml"], "none.yaml: cannot be read"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(arguments, message, folder):
+    process = start(folder, *arguments)
+    _, err = process.communicate(timeout=100)
+    assert process.returncode == 2, err
+    assert message in err.strip().splitlines()[-1]
+    assert "Traceback" not in err
