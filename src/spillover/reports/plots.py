@@ -65,7 +65,7 @@ def _curve(results: dict[str, Any]) -> str:
         share = (x - low) / (high - low) if high > low else 0.5
         return LEFT + share * (RIGHT - LEFT), BOTTOM - y * (BOTTOM - TOP)
 
-    parts = ['<svg class="curve" viewBox="0 0 490 300" role="img" aria-label="rates over the axis">']
+    parts = ['<svg class="curve" viewBox="0 0 490 276" role="img" aria-label="rates over the axis">']
     for y in (0, 0.25, 0.5, 0.75, 1):
         _, height = at(low, y)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{RIGHT}" y1="{height}" y2="{height}"/>')
@@ -73,7 +73,6 @@ def _curve(results: dict[str, Any]) -> str:
     for x in xs:
         place, _ = at(x, 0)
         parts.append(f'<text class="x" x="{place:.1f}" y="{BOTTOM + 18}">{100 * x:.0f} %</text>')
-    parts.append(f'<text class="x" x="{(LEFT + RIGHT) / 2}" y="{BOTTOM + 40}">{escape(plot["x_label"])}</text>')
     for number, series in enumerate(plot["series"]):
         points = [
             (x, y, lower, upper)
@@ -92,7 +91,7 @@ def _curve(results: dict[str, Any]) -> str:
         f"{escape(series['name'].replace('-', ' '))}</span>"
         for number, series in enumerate(plot["series"])
     )
-    return "".join(parts) + f'<p class="key">{key}</p>'
+    return "".join(parts) + f'<p class="x-label">{escape(plot["x_label"])}</p><p class="key">{key}</p>'
 
 
 def _points(points: list[tuple[float, float]]) -> str:
