@@ -17,7 +17,7 @@ def write_figures(results: dict[str, Any], folder: Path) -> list[Path]:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    with plt.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "0"}):
+    with plt.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "0"}):
         figure = _curve(plt, results) if results["plot"]["kind"] == "curve" else _dots(plt, results)
         folder.mkdir(parents=True, exist_ok=True)
         paths = [folder / f"main.{kind}" for kind in ("png", "svg")]
@@ -36,10 +36,10 @@ def _dots(plt: Any, results: dict[str, Any]) -> Any:
     figure, axes = plt.subplots(
         len(wheres),
         1,
-        figsize=(7, 0.5 * len(wheres) + 0.24 * sum(counts)),
+        figsize=(7, 0.4 * len(wheres) + 0.17 * sum(counts)),
         sharex=True,
         squeeze=False,
-        gridspec_kw={"height_ratios": counts, "hspace": 0.45},
+        gridspec_kw={"height_ratios": counts, "hspace": 0.4},
     )
     for axis, where in zip(axes[:, 0], wheres, strict=True):
         here = [row for row in rows if row.where == where]

@@ -91,7 +91,8 @@ def _curve(results: dict[str, Any]) -> str:
         f"{escape(series['name'].replace('-', ' '))}</span>"
         for number, series in enumerate(plot["series"])
     )
-    return "".join(parts) + f'<p class="x-label">{escape(plot["x_label"])}</p><p class="key">{key}</p>'
+    below = f'<p class="x-label">{escape(plot["x_label"])}</p><p class="key">{key}</p>'
+    return "".join(parts) + below
 
 
 def _points(points: list[tuple[float, float]]) -> str:
