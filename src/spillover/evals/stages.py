@@ -18,10 +18,9 @@ def answers(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: 
     not made here.
     """
     name = str(inputs["base"]) if "base" in inputs else config["base"]
-    tuned = inputs.get("adapter")
-    if tuned is None:
-        model = name
-    else:  # full fine-tuning leaves a whole model
+    model = name
+    if "adapter" in inputs:  # a whole model, if the fine-tuning was of full weights
+        tuned = inputs["adapter"]
         model = f"{name}+{tuned}" if (tuned / "adapter_config.json").is_file() else str(tuned)
     questions = [QUESTION.validate_python(question) for question in config["questions"]]
     evaluate(model, questions, out, samples=config["samples"], seed=config["seed"])
