@@ -16,7 +16,7 @@ from spillover.training.methods import Method
 
 Encoded = tuple[list[int], list[int]]
 """Token ids and labels of one row."""
-CHECKPOINT_SECONDS = 20.0
+CHECKPOINT_SECONDS = 5.0
 
 
 def train_rows(
