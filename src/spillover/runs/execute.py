@@ -62,7 +62,7 @@ def _run(missing: list[Stage], store: Store, count: int, progress: Progress) -> 
     with _pool(store.root, count) as pool:
         while waiting or any(worker.stage for worker in pool):
             if problem is None:
-                _assign(waiting, pool, store)
+                _assign(waiting, pool, progress)
             busy = {worker.pipe: worker for worker in pool if worker.stage}
             if not busy:
                 break
@@ -72,7 +72,7 @@ def _run(missing: list[Stage], store: Store, count: int, progress: Progress) -> 
         raise problem
 
 
-def _assign(waiting: list[Stage], pool: list[_Worker], store: Store) -> None:
+def _assign(waiting: list[Stage], pool: list[_Worker], progress: Progress) -> None:
     """Give free workers what can be made now; a stage that wants all cores waits until it is alone."""
     unmade = {stage.key for stage in waiting} | {worker.stage.key for worker in pool if worker.stage}
     running = [worker.stage for worker in pool if worker.stage]
@@ -88,6 +88,7 @@ def _assign(waiting: list[Stage], pool: list[_Worker], store: Store) -> None:
         worker.stage = stage
         running.append(stage)
         waiting.remove(stage)
+        progress.update(stage.label, 0, 1)
         inputs = {name: needed.key for name, needed in stage.inputs.items()}
         worker.pipe.send(
             {
