@@ -73,14 +73,16 @@ def test_own_rows_questions_and_model_to_a_report(folder):
 
 
 def test_ctrl_c_leaves_a_state_that_can_be_resumed(folder):
-    process = start(folder, "mine.yaml")
-    time.sleep(6)
+    process = start(folder, "mine.yaml", "--seeds", "6")
+    history = folder / "home" / "history.jsonl"
+    while process.poll() is None and not (history.is_file() and "finished" in history.read_text()):
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert err.strip().splitlines()[-1].startswith("spillover: interrupted")
     assert "Traceback" not in err
-    resumed = start(folder, "mine.yaml")
+    resumed = start(folder, "mine.yaml", "--seeds", "6")
     resumed.communicate(timeout=200)
     assert resumed.returncode == 0
     assert (folder / "runs/mine/results.json").is_file()
