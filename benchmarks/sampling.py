@@ -25,8 +25,9 @@ def main(repeats: int = 3) -> None:
         repeats,
     )
     ratios |= compare(
-        "2,000 short answers through Inspect",
+        "2,000 short answers, judged and logged",
         {
+            "spillover eval": [str(HERE / "sample_eval.py"), base],
             "inspect, spillover provider": [str(HERE / "sample_inspect.py"), "spillover", base],
             "inspect, hf provider": [str(HERE / "sample_inspect.py"), "hf", base],
         },
