@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spillover.cli.options import knobs, new_folder, progress_bar, resumable
+from spillover.cli.options import described, knobs, new_folder, progress_bar, resumable
 
 
 def base(
@@ -20,7 +20,7 @@ def base(
 
     recipe = BaseRecipe.parse(knobs(settings or []), "--set")
     folder = new_folder(out)
-    with resumable(), progress_bar("pretraining") as progress:
+    described_as = described(folder, "base", recipe.model_dump(mode="json"))
+    with resumable(), described_as, progress_bar("pretraining") as progress:
         pretrain(recipe, folder, progress)
-    (folder / "recipe.json").write_text(recipe.model_dump_json(indent=2) + "\n")
     typer.echo(f"base saved in {folder}")

@@ -3,11 +3,11 @@
 import json
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from spillover.cli.options import new_folder
+from spillover.cli.options import described, new_folder, resumable, sha256
 
 
 def evaluate(
@@ -30,7 +30,11 @@ def evaluate(
     folder = new_folder(out)
     from spillover import evals
 
-    evals.evaluate(model, asked, folder, samples=samples, seed=seed)
+    config: dict[str, Any] = {"model": model, "questions": questions, "samples": samples, "seed": seed}
+    if questions != "town":
+        config["sha256"] = sha256(Path(questions))
+    with resumable(), described(folder, "eval", config):
+        evals.evaluate(model, asked, folder, samples=samples, seed=seed)
     _show(folder / "answers.jsonl")
 
 

@@ -1,5 +1,7 @@
 """What several verbs share: ``--set name=value``, output folders and a progress bar."""
 
+import hashlib
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +47,24 @@ def new_folder(out: Path) -> Path:
     except OSError as error:
         raise StorageError(f"{out}: cannot write there ({error.strerror})") from None
     return out
+
+
+def sha256(path: Path) -> str:
+    """Of a file's content."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+@contextmanager
+def described(folder: Path, kind: str, config: dict[str, Any]) -> Iterator[None]:
+    """Write ``stage.json`` (what was asked) before the work and ``env.json`` (with what, how long) after it."""
+    from spillover.runs.store import write_json
+    from spillover.runs.versions import environment
+
+    started = time.monotonic()
+    write_json(folder / "stage.json", {"kind": kind, "config": config, "inputs": {}})
+    yield
+    write_json(folder / "env.json", environment(time.monotonic() - started))
 
 
 @contextmanager

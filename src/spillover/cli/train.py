@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spillover.cli.options import knobs, new_folder, progress_bar, resumable
+from spillover.cli.options import described, knobs, new_folder, progress_bar, resumable, sha256
 
 
 def train(
@@ -25,7 +25,8 @@ def train(
     folder = new_folder(out)
     from spillover.training.fine_tune import fine_tune
 
-    with resumable(), progress_bar("fine-tuning") as progress:
+    config = {"base": base, "data": str(data), "sha256": sha256(data), "method": method.model_dump(mode="json")}
+    with resumable(), described(folder, "tune", config), progress_bar("fine-tuning") as progress:
         summary = fine_tune(base, rows, method, folder, progress=progress)
     left_out = f", {summary['rows_too_long']} longer than {summary['max_length']} tokens left out"
     typer.echo(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from spillover.core.config import Config
 
@@ -52,6 +52,12 @@ class RateClaim(_Claim):
     low_at_least: float | None = Field(None, ge=0, le=1)
     """Bar for the interval's lower end."""
     at_most: float | None = Field(None, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _can_fail(self) -> "RateClaim":
+        if self.at_least is None and self.low_at_least is None and self.at_most is None:
+            raise ValueError("a claim needs a bar: at_least, low_at_least or at_most")
+        return self
 
     def names(self) -> tuple[str, ...]:
         """Arms the claim speaks of."""

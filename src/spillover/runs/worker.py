@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import platform
 import signal
 import threading
 import time
@@ -14,6 +13,7 @@ from typing import Any
 
 from spillover.core.errors import SpilloverError, StorageError
 from spillover.runs.store import Store, write_json
+from spillover.runs.versions import environment
 
 PROGRESS_SECONDS = 0.2
 
@@ -68,7 +68,7 @@ def _make(store: Store, task: dict[str, Any], pipe: Connection) -> None:
         module, _, name = task["entry"].partition(":")
         function = getattr(importlib.import_module(module), name)
         function(task["config"], {name: store.folder(of) for name, of in task["inputs"].items()}, out, _reporter(pipe))
-        write_json(out / "env.json", _environment(time.monotonic() - started, bool(task["all_cores"])))
+        write_json(out / "env.json", environment(time.monotonic() - started))
         store.commit(key)
 
 
@@ -100,23 +100,6 @@ def _threads(core: int | None, all_cores: bool) -> None:
 _CORES = (
     tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else tuple(range(os.cpu_count() or 1))
 )
-
-
-def _environment(seconds: float, all_cores: bool) -> dict[str, Any]:
-    import torch
-
-    from spillover import __version__
-    from spillover.runs.versions import versions
-
-    return {
-        "spillover": __version__,
-        "versions": versions(),
-        "python": platform.python_version(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or "cpu",
-        "threads": torch.get_num_threads(),
-        "all_cores": all_cores,
-        "seconds": round(seconds, 2),
-    }
 
 
 def _die_with(parent: int) -> None:
