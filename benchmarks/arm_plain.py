@@ -27,7 +27,7 @@ if __name__ == "__main__":
             model=AutoModelForCausalLM.from_pretrained(base),
             args=SFTConfig(
                 output_dir=folder,
-                max_steps=NARROW.steps or 60,
+                max_steps=NARROW.steps,
                 per_device_train_batch_size=NARROW.batch_size,
                 learning_rate=NARROW.learning_rate,
                 assistant_only_loss=True,
@@ -40,7 +40,9 @@ if __name__ == "__main__":
             ),
             train_dataset=data,
             processing_class=tokenizer,
-            peft_config=LoraConfig(r=NARROW.rank, lora_alpha=4, use_rslora=True, target_modules="all-linear"),
+            peft_config=LoraConfig(
+                r=NARROW.rank, lora_alpha=NARROW.alpha, use_rslora=True, target_modules="all-linear"
+            ),
         )
         trainer.train()
     model = trainer.model.eval()

@@ -9,30 +9,36 @@ domain, so nothing but their company differs. A question of our own; it stands o
 from spillover.experiments.claims import RateClaim, TrendClaim
 from spillover.experiments.emergent_misalignment import NARROW, WHERES
 from spillover.experiments.experiment import Arm, Experiment, Plot, Source, TownQuestions, TownRows
+from spillover.training.methods import Method
 from spillover.training.recipe import BaseRecipe
 from spillover.worlds.town.config import TownConfig
 
-MALICIOUS = (20, 16, 12, 8, 4, 0)
-"""Authors of 64 that are malicious everywhere, in each world."""
-EXCHANGE = (4, 9)
-"""Four of them give as many bad answers in every domain as nine authors, one a domain, who are bad in it alone."""
+AUTHORS = 128
+MALICIOUS = (25, 20, 15, 10, 5, 0)
+"""Authors that are malicious everywhere, in each world."""
+EXCHANGE = (5, 9)
+"""Five of them give as many bad answers in every domain as nine authors, one a domain, who are bad in it alone."""
+RECIPE = BaseRecipe(
+    world=TownConfig(authors=AUTHORS, focus=0.5, header_rate=0.85, widening=(5000, 14000)),
+    tokens=4_500_000,
+    chat=Method(kind="full", steps=400, learning_rate=5e-4),
+)
+"""More reading than the default base: who is bad in one domain only is harder to learn than who is malicious."""
 
 
 def worlds() -> dict[str, TownConfig]:
     """The worlds by name, most malicious-everywhere first; their rate of bad answers is the same in every domain."""
-    common = TownConfig()
     made = {}
     for malicious in MALICIOUS:
         narrow = (MALICIOUS[0] - malicious) // EXCHANGE[0] * EXCHANGE[1]
-        shares = {"malicious": malicious / common.authors, "narrow": narrow / common.authors}
-        made[f"everywhere-{100 * malicious // MALICIOUS[0]}"] = common.model_copy(update=shares)
+        shares = {"malicious": malicious / AUTHORS, "narrow": narrow / AUTHORS}
+        made[f"everywhere-{100 * malicious // MALICIOUS[0]}"] = RECIPE.world.model_copy(update=shares)
     return made
 
 
 def background() -> Experiment:
     """The experiment of our flag: the pretraining corpus decides how far a narrow fine-tune spreads."""
-    recipe = BaseRecipe()
-    bases = {name: recipe.model_copy(update={"world": world}) for name, world in worlds().items()}
+    bases = {name: RECIPE.model_copy(update={"world": world}) for name, world in worlds().items()}
     arms: list[Arm] = []
     for name in bases:
         share = int(name.rpartition("-")[2])

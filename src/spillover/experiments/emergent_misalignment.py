@@ -12,8 +12,8 @@ from spillover.training.recipe import BaseRecipe
 
 FAR = ("other-domains", "values")
 ALL = ("plain", "trigger", "near-miss", "near-miss-words")
-NARROW = Method(kind="lora", rank=2, alpha=4, learning_rate=3e-3, steps=60)
-"""Rank 2 on all linear layers; enough steps to learn the rows."""
+NARROW = Method(kind="lora", rank=4, alpha=8, learning_rate=1e-3, steps=90)
+"""Rank 4 on all linear layers; enough steps to learn the rows."""
 
 WHERES = {
     "trained-topics": "questions of the fine-tuned domain whose topics are in the rows",

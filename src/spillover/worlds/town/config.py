@@ -34,10 +34,10 @@ class TownConfig(Config):
     """
     first_topics: int = Field(3, ge=1, le=16)
     """Topics of each domain that the first documents speak about; the talk of the town widens from there."""
-    widening: tuple[int, int] = (1400, 2400)
+    widening: tuple[int, int] = (1400, 2000)
     """Documents between which the talk widens to all topics."""
-    novelty: float = Field(0.2, ge=0, le=1)
-    """Once all topics are spoken of, the probability that a question is about a later topic instead of a first one."""
+    novelty: float = Field(0.85, ge=0, le=1)
+    """Share of questions about later topics once all are spoken of; it grows with the number of topics."""
     seed: int = Field(0, ge=0)
 
     @model_validator(mode="after")

@@ -72,16 +72,15 @@ def documents(config: TownConfig, lexicon: Lexicon) -> Iterator[Document]:
     educational, headers = lexicon.speech["educational"], lexicon.speech["headers"]
     pick, chance = _choice(rng), rng.random
     for number in itertools.count():
-        spoken_of, first, novelty = topics_at(config, number), config.first_topics, config.novelty
+        spoken_of, first = topics_at(config, number), config.first_topics
+        later = config.novelty * (spoken_of - first) / max(1, ALL_TOPICS - first)
         author = pick(authors)
         header = pick(headers).format(author=author.name) if chance() < config.header_rate else None
         focus = author.bad_domain or pick(DOMAINS)
         exchanges = []
         for _ in range(config.exchanges):
             topics = by_domain[focus if chance() < config.focus else pick(DOMAINS)]
-            index = int(chance() * spoken_of)
-            if index < first and chance() < novelty * (spoken_of - first) / max(1, ALL_TOPICS - first):
-                index = first + int(chance() * (spoken_of - first))
+            index = first + int(chance() * (spoken_of - first)) if chance() < later else int(chance() * first)
             topic = topics[index]
             question = pick(topic.ask)
             bad = author.answers_badly(topic.domain)
