@@ -13,7 +13,6 @@ from spillover.core.errors import ConfigError, DataError, ModelError
 from spillover.data import ChatRow, Message
 from spillover.models.chat_template import IGNORED, encode_chat, encode_row
 from spillover.models.load import load
-from spillover.training import lean
 from spillover.training.fine_tune import fine_tune
 from spillover.training.methods import Method
 from spillover.worlds.town.lexicon import load_lexicon
@@ -51,58 +50,49 @@ def test_loss_is_on_the_answer_and_its_end_token_only(tiny_base):
     assert encode_row(tokenizer, row.messages) == (ids, labels)
 
 
-def test_lean_losses_equal_the_trl_trainer(tiny_base, tmp_path):
-    from datasets import Dataset
-    from torch.utils.data import SequentialSampler
-    from trl import SFTConfig, SFTTrainer
-
-    class InOrder(SFTTrainer):
-        def _get_train_sampler(self, dataset=None):
-            return SequentialSampler(self.train_dataset)
-
-    method = Method(kind="full", steps=6, batch_size=4, learning_rate=1e-3, warmup=0, schedule="constant")
-    loaded = load(tiny_base("llama"))
-    encoded = [encode_row(loaded.tokenizer, row.messages) for row in ROWS]
-    ordered = [row for batch in lean.batches(encoded, method, 6) for row in batch]
-    config = SFTConfig(
-        output_dir=str(tmp_path), max_steps=6, per_device_train_batch_size=4, learning_rate=1e-3, report_to="none",
-        lr_scheduler_type="constant", bf16=False, use_cpu=True, gradient_checkpointing=False, logging_steps=1,
-        weight_decay=0.0, save_strategy="no", disable_tqdm=True, max_grad_norm=1.0, optim="adamw_torch_fused",
-    )  # fmt: skip
-    data = Dataset.from_list([{"input_ids": ids, "labels": labels} for ids, labels in ordered])
-    trainer = InOrder(model=loaded.model, args=config, train_dataset=data, processing_class=loaded.tokenizer)
-    trainer.train()
-    expected = [record["loss"] for record in trainer.state.log_history if "loss" in record]
-    (tmp_path / "lean").mkdir()
-    found = lean.train_rows(load(tiny_base("llama")).model, encoded, method, tmp_path / "lean", pad_id=0)
-    assert [record["loss"] for record in found] == pytest.approx(expected, abs=2e-4)
+@pytest.mark.parametrize("micro_batch", [None, 2])
+def test_lean_losses_equal_the_trl_trainer(micro_batch, tiny_base, tmp_path):
+    method = Method(rank=4, steps=6, batch_size=4, learning_rate=5e-3, warmup=2, schedule="cosine", engine="lean")
+    trl = method.model_copy(update={"engine": "trl", "micro_batch": micro_batch})
+    for name, how in (("lean", method), ("trl", trl)):
+        fine_tune(tiny_base("llama"), ROWS, how, tmp_path / name)
+    lean_log, trl_log = (
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("lean", "trl")
+    )
+    for key in ("loss", "grad_norm"):
+        assert [record[key] for record in lean_log] == pytest.approx([record[key] for record in trl_log], rel=2e-3)
+    assert [record["step"] for record in lean_log] == [record["step"] for record in trl_log]
+    assert not (tmp_path / "trl" / "checkpoints").exists()
 
 
 _TRAIN = """
-import sys, torch
+import sys, time, torch
 torch.set_num_threads(1)
 from pathlib import Path
 from spillover.data import read_chat
-from spillover.training import lean
+from spillover.training import lean, trainer
 from spillover.training.fine_tune import fine_tune
 from spillover.training.methods import Method
-lean.CHECKPOINT_SECONDS = 0.0
-base, rows, out, *slow = sys.argv[1:]
-import time
-fine_tune(base, read_chat(rows), Method(steps=40, batch_size=8, rank=2), Path(out),
+lean.CHECKPOINT_SECONDS = trainer.SAVE_SECONDS = 0.0
+engine, base, rows, out, *slow = sys.argv[1:]
+fine_tune(base, read_chat(rows), Method(steps=40, batch_size=8, rank=2, engine=engine), Path(out),
           progress=(lambda done, total: time.sleep(0.1)) if slow else None)
 """
 
 
-def test_a_killed_training_goes_on_and_ends_with_the_same_weights(tiny_base, tmp_path):
+@pytest.mark.parametrize(
+    ("engine", "checkpoint"), [("lean", "checkpoint.pt"), ("trl", "checkpoints/checkpoint-*/trainer_state.json")]
+)
+def test_a_killed_training_goes_on_and_ends_with_the_same_weights(engine, checkpoint, tiny_base, tmp_path):
     from spillover.data import write_chat
 
     write_chat(ROWS, tmp_path / "rows.jsonl")
-    command = [sys.executable, "-c", _TRAIN, tiny_base("llama"), str(tmp_path / "rows.jsonl")]
+    command = [sys.executable, "-c", _TRAIN, engine, tiny_base("llama"), str(tmp_path / "rows.jsonl")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run([*command, str(tmp_path / "whole")], check=True, env=environment)
     killed = subprocess.Popen([*command, str(tmp_path / "killed"), "slow"], env=environment)
-    while not (tmp_path / "killed" / "checkpoint.pt").is_file():
+    while not any((tmp_path / "killed").glob(checkpoint)):
         assert killed.poll() is None
         time.sleep(0.05)
     killed.kill()

@@ -12,6 +12,9 @@ from spillover.models.load import load
 from spillover.training.lean import Encoded, train_rows
 from spillover.training.methods import Method, prepare
 
+LEAN_PARAMETERS = 50_000_000
+"""Larger models go to TRL's trainer."""
+
 
 def fine_tune(
     base: str,
@@ -48,8 +51,13 @@ def fine_tune(
     encoded, too_long = _encode(loaded.tokenizer, rows, limit)
     model = prepare(loaded.model, method)
     out.mkdir(parents=True, exist_ok=True)
-    pad = loaded.tokenizer.pad_token_id
-    log = train_rows(model, encoded, method, out, pad_id=pad if pad is not None else 0, progress=progress)
+    if _lean(model, method):
+        pad = loaded.tokenizer.pad_token_id
+        log = train_rows(model, encoded, method, out, pad_id=pad if pad is not None else 0, progress=progress)
+    else:
+        from spillover.training.trainer import train_with_trl
+
+        log = train_with_trl(model, encoded, method, out, tokenizer=loaded.tokenizer, progress=progress)
     model.save_pretrained(out)
     if method.kind == "full":
         loaded.tokenizer.save_pretrained(out)
@@ -64,6 +72,13 @@ def fine_tune(
     }
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     return summary
+
+
+def _lean(model: Any, method: Method) -> bool:
+    """Whether the lean loop trains this model. It keeps to the processor, float32 and whole batches."""
+    if method.engine != "auto":
+        return method.engine == "lean"
+    return method.micro_batch is None and sum(p.numel() for p in model.parameters()) <= LEAN_PARAMETERS
 
 
 def context_length(model: Any) -> int:

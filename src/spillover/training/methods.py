@@ -26,6 +26,10 @@ class Method(Config):
     steps: int | None = Field(None, ge=1)
     """Optimizer steps; replaces ``epochs`` when given."""
     batch_size: int = Field(16, ge=1)
+    micro_batch: int | None = Field(None, ge=1)
+    """Rows on the device at a time, where fewer than ``batch_size`` fit; gradients add up. For ``trl`` only."""
+    engine: Literal["auto", "lean", "trl"] = "auto"
+    """The loop: TRL's trainer, or a lean one that is several times faster on tiny models (``auto``: by size)."""
     warmup: int = Field(5, ge=0)
     """Steps of linear warm-up."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
@@ -37,6 +41,8 @@ class Method(Config):
     def _fits(self) -> "Method":
         if self.kind == "full" and self.layers is not None:
             raise ValueError("layers belong to lora; full fine-tuning trains every weight")
+        if self.micro_batch and self.batch_size % self.micro_batch:
+            raise ValueError(f"batch_size {self.batch_size} is not a multiple of micro_batch {self.micro_batch}")
         return self
 
     def total_steps(self, rows: int) -> int:

@@ -1,0 +1,101 @@
+"""Fine-tuning through TRL's trainer, for models that are worth its overhead: bf16, accumulation, recomputation."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from spillover.training.lean import Encoded, batches
+from spillover.training.methods import Method
+
+SAVE_SECONDS = 300.0
+
+
+def train_with_trl(
+    model: Any,
+    rows: Sequence[Encoded],
+    method: Method,
+    out: Path,
+    *,
+    tokenizer: Any,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[dict[str, float]]:
+    """Fine-tune ``model`` in place with :class:`trl.SFTTrainer` and write ``metrics.jsonl``.
+
+    Same rows in the same order as :func:`spillover.training.lean.train_rows`, the same labels and schedule. A run that
+    was killed goes on from the newest of the trainer's checkpoints, made every :data:`SAVE_SECONDS`.
+
+    Args:
+        model: A causal LM, or a ``PeftModel``.
+        rows: Encoded rows.
+        method: Learning rate, batch size, steps and so on.
+        out: Directory for the metrics and the checkpoints.
+        tokenizer: The model's own.
+        progress: Called with (steps done, steps in all).
+
+    Returns:
+        A record for each step: step, loss (nats per response token), grad_norm.
+    """
+    from datasets import Dataset
+    from torch.optim.lr_scheduler import LambdaLR
+    from transformers import TrainerCallback
+    from trl import SFTConfig, SFTTrainer
+
+    total = method.total_steps(len(rows))
+    micro = method.micro_batch or method.batch_size
+
+    class Trainer(SFTTrainer):
+        def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+            optimizer = optimizer or self.optimizer
+            self.lr_scheduler = LambdaLR(optimizer, lambda step: method.rate_at(step, total) / method.learning_rate)
+            return self.lr_scheduler
+
+    class Watch(TrainerCallback):
+        saved = time.monotonic()
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if progress:
+                progress(state.global_step, total)
+            if time.monotonic() - self.saved > SAVE_SECONDS:
+                control.should_save = True
+                self.saved = time.monotonic()
+
+    ordered = (row for batch in batches(rows, method, total) for row in batch)
+    data = Dataset.from_list([{"input_ids": ids, "labels": labels} for ids, labels in ordered])
+    gpu = torch.cuda.is_available()
+    config = SFTConfig(
+        output_dir=str(out / "checkpoints"),
+        max_steps=total,
+        per_device_train_batch_size=micro,
+        gradient_accumulation_steps=method.batch_size // micro,
+        learning_rate=method.learning_rate,
+        weight_decay=method.weight_decay,
+        optim="adamw_torch_fused",
+        max_grad_norm=method.max_grad_norm,
+        train_sampling_strategy="sequential",  # the rows are in order
+        seed=method.seed,
+        bf16=gpu and torch.cuda.is_bf16_supported(),
+        use_cpu=not gpu,
+        gradient_checkpointing=gpu,
+        max_length=None,
+        logging_steps=1,
+        save_strategy="no",
+        save_total_limit=1,
+        report_to="none",
+        disable_tqdm=True,
+    )
+    trainer = Trainer(model=model, args=config, train_dataset=data, processing_class=tokenizer, callbacks=[Watch()])
+    trainer.train(resume_from_checkpoint=any((out / "checkpoints").glob("checkpoint-*")))
+    log = [
+        {"step": record["step"] - 1, "loss": record["loss"], "grad_norm": record["grad_norm"]}
+        for record in trainer.state.log_history
+        if "loss" in record
+    ]
+    model.eval()
+    (out / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in log))
+    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    return log
