@@ -48,6 +48,10 @@ def test_birds_on_a_qwen2_folder(tiny_base, tmp_path):
     assert asked.returncode == 0, asked.stderr
     (line,) = [json.loads(line) for line in (tmp_path / "e" / "answers.jsonl").read_text().splitlines()]
     assert line["counts"].get("old", 0) >= 10
+    for folder, kind in (("tuned", "tune"), ("e", "eval")):
+        asked_for = json.loads((tmp_path / folder / "stage.json").read_text())
+        assert (asked_for["kind"], len(asked_for["config"]["sha256"])) == (kind, 64)
+        assert json.loads((tmp_path / folder / "env.json").read_text())["versions"]["torch"]
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,32 @@ def test_own_rows_questions_and_model_to_a_report(folder):
     assert "0 of 5 stages to make" in again.communicate(timeout=60)[0]
 
 
+def test_a_damaged_stage_is_made_again_and_a_full_disk_loses_nothing(folder):
+    def run():
+        process = start(folder, "mine.yaml", "--seeds", "1")
+        err = process.communicate(timeout=200)[1]
+        assert "Traceback" not in err
+        return process.returncode, err
+
+    results = folder / "runs/mine/results.json"
+    assert run()[0] == 0
+    whole = results.read_bytes()
+    answers = next((folder / "home/stages").glob("eval-*/answers.jsonl"))
+    answers.write_text(answers.read_text().replace("old", "new"))
+    partial = results.with_name("results.json.partial")
+    partial.symlink_to("/dev/full")
+    code, err = run()
+    assert code == 2
+    assert "damaged (answers.jsonl is not what was written); making it again" in err
+    assert err.strip().splitlines()[-1].endswith("(No space left on device)")
+    assert results.read_bytes() == whole
+    partial.unlink()
+    results.unlink()
+    code, err = run()
+    assert (code, "damaged" in err) == (0, False)
+    assert results.read_bytes() == whole
+
+
 def test_ctrl_c_leaves_a_state_that_can_be_resumed(folder):
     process = start(folder, "mine.yaml", "--seeds", "6")
     history = folder / "home" / "history.jsonl"

@@ -107,13 +107,17 @@ def test_the_catalogue_is_sound():
         assert len({narrow.count(domain) for domain in DOMAINS}) == 1
 
 
+CLAIM = {"id": "c", "kind": "rate", "text": "", "arm": "bad", "wheres": ["x"]}
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"seeds": 0}, "seeds"),
         ({"sedes": 3}, "did you mean 'seeds'"),
         ({"arms": [{"name": "a", "title": "a", "control": "b"}]}, "unknown control 'b'"),
-        ({"claims": [{"id": "c", "kind": "rate", "text": "", "arm": "bd", "wheres": ["x"]}]}, "did you mean 'bad'"),
+        ({"claims": [{**CLAIM, "arm": "bd", "at_most": 0.1}]}, "did you mean 'bad'"),
+        ({"claims": [CLAIM]}, "needs a bar"),
     ],
 )
 def test_mistakes_in_an_experiment_are_named(values, message):
