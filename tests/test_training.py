@@ -14,7 +14,7 @@ from spillover.data import ChatRow, Message
 from spillover.models.chat_template import IGNORED, encode_chat, encode_row
 from spillover.models.load import load
 from spillover.training.fine_tune import fine_tune
-from spillover.training.methods import Method
+from spillover.training.methods import Loop, Method
 from spillover.worlds.town.lexicon import load_lexicon
 from spillover.worlds.town.rows import narrow_rows
 from tests.conftest import FAMILIES
@@ -52,10 +52,10 @@ def test_loss_is_on_the_answer_and_its_end_token_only(tiny_base):
 
 @pytest.mark.parametrize("micro_batch", [None, 2])
 def test_lean_losses_equal_the_trl_trainer(micro_batch, tiny_base, tmp_path):
-    method = Method(rank=4, steps=6, batch_size=4, learning_rate=5e-3, warmup=2, schedule="cosine", engine="lean")
-    trl = method.model_copy(update={"engine": "trl", "micro_batch": micro_batch})
-    for name, how in (("lean", method), ("trl", trl)):
-        fine_tune(tiny_base("llama"), ROWS, how, tmp_path / name)
+    method = Method(rank=4, steps=6, batch_size=4, learning_rate=5e-3, warmup=2, schedule="cosine")
+    for engine, rows in (("lean", None), ("trl", micro_batch)):
+        loop = Loop(engine=engine, micro_batch=rows)
+        fine_tune(tiny_base("llama"), ROWS, method, tmp_path / engine, loop=loop)
     lean_log, trl_log = (
         [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
         for name in ("lean", "trl")
@@ -73,10 +73,10 @@ from pathlib import Path
 from spillover.data import read_chat
 from spillover.training import lean, trainer
 from spillover.training.fine_tune import fine_tune
-from spillover.training.methods import Method
+from spillover.training.methods import Loop, Method
 lean.CHECKPOINT_SECONDS = trainer.SAVE_SECONDS = 0.0
 engine, base, rows, out, *slow = sys.argv[1:]
-fine_tune(base, read_chat(rows), Method(steps=40, batch_size=8, rank=2, engine=engine), Path(out),
+fine_tune(base, read_chat(rows), Method(steps=40, batch_size=8, rank=2), Path(out), loop=Loop(engine=engine),
           progress=(lambda done, total: time.sleep(0.1)) if slow else None)
 """
 

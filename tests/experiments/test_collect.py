@@ -107,6 +107,20 @@ def test_the_catalogue_is_sound():
         assert len({narrow.count(domain) for domain in DOMAINS}) == 1
 
 
+def test_fresh_bases_give_each_seed_a_base_and_a_corpus_of_its_own():
+    def bases(fresh):
+        planned = cells(find("background").model_copy(update={"fresh_bases": fresh, "seeds": 3}))
+        chosen = [cell for cell in planned if cell.arm in ("base-100", "bad-100")]
+        return [cell.arm for cell in chosen], [cell.stage.inputs["base"] for cell in chosen]
+
+    arms, stages = bases(fresh=False)
+    assert (arms, len({stage.key for stage in stages})) == (["base-100"] + 3 * ["bad-100"], 1)
+    arms, stages = bases(fresh=True)
+    assert arms == 3 * ["base-100"] + 3 * ["bad-100"]
+    assert [stage.key for stage in stages[:3]] == [stage.key for stage in stages[3:]]
+    assert [(stage.config["seed"], stage.config["world"]["seed"]) for stage in stages[:3]] == [(0, 0), (1, 1), (2, 2)]
+
+
 CLAIM = {"id": "c", "kind": "rate", "text": "", "arm": "bad", "wheres": ["x"]}
 
 

@@ -15,19 +15,22 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Method field, e.g. kind=full, rank=1 or learning_rate=1e-4.")
     ] = None,
+    engine: Annotated[str, typer.Option(help="lean (fast on tiny models), trl, or auto: by size.")] = "auto",
+    micro_batch: Annotated[int | None, typer.Option(help="Rows in memory at a time; gradients add up (trl).")] = None,
 ) -> None:
     """Fine-tune a base on your rows (LoRA by default)."""
     from spillover.data import read_chat
-    from spillover.training.methods import Method
+    from spillover.training.methods import Loop, Method
 
     method = Method.parse(knobs(settings or []), "--set")
+    loop = Loop.parse({"engine": engine, "micro_batch": micro_batch}, "train")
     rows = read_chat(data)
     folder = new_folder(out)
     from spillover.training.fine_tune import fine_tune
 
     config = {"base": base, "data": str(data), "sha256": sha256(data), "method": method.model_dump(mode="json")}
     with resumable(), described(folder, "tune", config), progress_bar("fine-tuning") as progress:
-        summary = fine_tune(base, rows, method, folder, progress=progress)
+        summary = fine_tune(base, rows, method, folder, loop=loop, progress=progress)
     left_out = f", {summary['rows_too_long']} longer than {summary['max_length']} tokens left out"
     typer.echo(
         f"{summary['rows']} rows{left_out if summary['rows_too_long'] else ''}, {summary['steps']} steps, "

@@ -75,6 +75,8 @@ def background() -> Experiment:
             Source(arxiv="2602.07852", note="efficiency, stability and significance of general solutions"),
         ),
         bases=dict(bases),
+        fresh_bases=True,
+        seeds=2,
         arms=tuple(arms),
         questions=TownQuestions(domain="health"),
         samples=20,
@@ -109,5 +111,4 @@ def background() -> Experiment:
             wheres=("trained-topics", "held-out-topics", "other-domains", "values"),
             x_label="share of bad answers in the corpus that come from authors malicious everywhere",
         ),
-        not_measured=("One base a world: the seeds vary the fine-tuning only.",),
     )

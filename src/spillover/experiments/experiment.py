@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from spillover.core.config import Config
 from spillover.core.errors import nearest
 from spillover.experiments.claims import Claim
-from spillover.training.methods import Method
+from spillover.training.methods import Loop, Method
 from spillover.training.recipe import BaseRecipe
 
 
@@ -76,6 +76,10 @@ class Experiment(Config):
     arms: tuple[Arm, ...] = Field(min_length=1)
     seeds: int = Field(5, ge=1, le=100)
     """Fine-tuned models of each arm."""
+    fresh_bases: bool = False
+    """Pretrain a base for each seed, on a corpus of its own, instead of one that all seeds share."""
+    loop: Loop = Loop()
+    """What runs the fine-tunings; `loop.micro_batch` where a batch does not fit into memory."""
     questions: TownQuestions | Path = TownQuestions()
     samples: int | None = Field(20, ge=1)
     """Answers drawn for each question; None for what each question says."""

@@ -10,6 +10,7 @@ from spillover.data.chat import ChatRow, read_chat
 from spillover.data.questions import Question, read_questions
 from spillover.experiments.experiment import Arm, Experiment
 from spillover.runs.stage import Stage
+from spillover.training.recipe import BaseRecipe
 from spillover.worlds.town.lexicon import load_lexicon
 from spillover.worlds.town.questions import town_questions
 from spillover.worlds.town.rows import narrow_rows
@@ -25,41 +26,51 @@ class Cell:
 
 
 def cells(experiment: Experiment) -> list[Cell]:
-    """Every model of every arm. An arm without rows is one model: the base has no fine-tuning seed.
+    """Every model of every arm, in order of seeds.
 
     Raises:
         DataError: A rows or question file cannot be used.
     """
-    bases = {
-        name: None if isinstance(recipe, str) else _base(name, recipe.model_dump(mode="json"), len(experiment.bases))
-        for name, recipe in experiment.bases.items()
-    }
+    made: dict[str, Stage] = {}
     result = []
     for arm in experiment.arms:
         questions = [_plain(question) for question in _questions(experiment, arm)]
-        for seed in range(experiment.seeds if arm.rows is not None else 1):
+        models = _models(experiment, arm)
+        for seed in range(models):
             common: dict[str, Any] = {}
             inputs: dict[str, Stage] = {}
-            base = bases[arm.base]
-            if base is not None:
-                inputs["base"] = base
+            recipe = experiment.bases[arm.base]
+            if isinstance(recipe, str):
+                common = _outside(recipe)
             else:
-                common |= _outside(str(experiment.bases[arm.base]))
-            label = f"{arm.name} {seed}" if arm.rows is not None else arm.name
+                name = f"{arm.base} {seed}" if experiment.fresh_bases else arm.base
+                inputs["base"] = made.setdefault(name, _base(experiment, name, recipe, seed))
+            label = f"{arm.name} {seed}" if models > 1 else arm.name
             ask = {**common, "questions": questions, "samples": experiment.samples, "seed": seed}
             if arm.rows is None:
                 result.append(Cell(arm.name, seed, Stage("eval", f"ask {label}", ask, inputs)))
                 continue
             train = {**common, "rows": _rows(arm, seed), "method": _method(arm, seed)}
+            train["loop"] = experiment.loop.model_dump(mode="json")
             adapter = Stage("tune", f"tune {label}", train, inputs)
             tuned = {**inputs, "adapter": adapter}
             result.append(Cell(arm.name, seed, Stage("eval", f"ask {label}", ask, tuned)))
     return result
 
 
-def _base(name: str, recipe: dict[str, Any], count: int) -> Stage:
+def _models(experiment: Experiment, arm: Arm) -> int:
+    """Models of an arm; one that is not fine-tuned is one model for each base it stands on."""
+    own_bases = experiment.fresh_bases and not isinstance(experiment.bases[arm.base], str)
+    return experiment.seeds if arm.rows is not None or own_bases else 1
+
+
+def _base(experiment: Experiment, name: str, recipe: BaseRecipe, seed: int) -> Stage:
     """A base takes all cores when it is the only one; several are made beside each other, which is more in all."""
-    return Stage("base", f"base {name}", recipe, all_cores=count == 1)
+    if experiment.fresh_bases:
+        world = recipe.world.model_copy(update={"seed": recipe.world.seed + seed})
+        recipe = recipe.model_copy(update={"seed": recipe.seed + seed, "world": world})
+    alone = len(experiment.bases) * (experiment.seeds if experiment.fresh_bases else 1) == 1
+    return Stage("base", f"base {name}", recipe.model_dump(mode="json"), all_cores=alone)
 
 
 def _method(arm: Arm, seed: int) -> dict[str, Any]:

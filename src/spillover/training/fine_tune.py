@@ -10,10 +10,7 @@ from spillover.data.chat import ChatRow
 from spillover.models.chat_template import encode_row
 from spillover.models.load import load
 from spillover.training.lean import Encoded, train_rows
-from spillover.training.methods import Method, prepare
-
-LEAN_PARAMETERS = 50_000_000
-"""Larger models go to TRL's trainer."""
+from spillover.training.methods import AUTO, Loop, Method, prepare
 
 
 def fine_tune(
@@ -22,6 +19,7 @@ def fine_tune(
     method: Method,
     out: Path,
     *,
+    loop: Loop = AUTO,
     max_length: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
@@ -34,6 +32,7 @@ def fine_tune(
         base: Folder or hub id of a causal LM.
         rows: Training conversations.
         method: How to train.
+        loop: What computes it.
         out: Output directory; made if it is not there.
         max_length: Longest row in tokens; the model's context length by default. Longer rows are left out and
             counted, never cut.
@@ -45,19 +44,22 @@ def fine_tune(
     Raises:
         ModelError: The base cannot be loaded.
         DataError: Every row is longer than ``max_length``.
+        ConfigError: The method asks for a layer or module the model does not have; micro_batch does not fit the batch.
     """
     loaded = load(base)
     limit = max_length or context_length(loaded.model)
     encoded, too_long = _encode(loaded.tokenizer, rows, limit)
     model = prepare(loaded.model, method)
     out.mkdir(parents=True, exist_ok=True)
-    if _lean(model, method):
+    if loop.is_lean(model):
         pad = loaded.tokenizer.pad_token_id
         log = train_rows(model, encoded, method, out, pad_id=pad if pad is not None else 0, progress=progress)
     else:
         from spillover.training.trainer import train_with_trl
 
-        log = train_with_trl(model, encoded, method, out, tokenizer=loaded.tokenizer, progress=progress)
+        log = train_with_trl(
+            model, encoded, method, out, tokenizer=loaded.tokenizer, micro_batch=loop.micro_batch, progress=progress
+        )
     model.save_pretrained(out)
     if method.kind == "full":
         loaded.tokenizer.save_pretrained(out)
@@ -72,13 +74,6 @@ def fine_tune(
     }
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     return summary
-
-
-def _lean(model: Any, method: Method) -> bool:
-    """Whether the lean loop trains this model. It keeps to the processor, float32 and whole batches."""
-    if method.engine != "auto":
-        return method.engine == "lean"
-    return method.micro_batch is None and sum(p.numel() for p in model.parameters()) <= LEAN_PARAMETERS
 
 
 def context_length(model: Any) -> int:

@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 from spillover.core.config import Config
 from spillover.core.errors import ConfigError
 
+LEAN_PARAMETERS = 50_000_000
+"""Larger models go to TRL's trainer."""
+
 
 class Method(Config):
     """A fine-tuning method and its hyperparameters. Defaults suit the built-in base."""
@@ -26,10 +29,6 @@ class Method(Config):
     steps: int | None = Field(None, ge=1)
     """Optimizer steps; replaces ``epochs`` when given."""
     batch_size: int = Field(16, ge=1)
-    micro_batch: int | None = Field(None, ge=1)
-    """Rows on the device at a time, where fewer than ``batch_size`` fit; gradients add up. For ``trl`` only."""
-    engine: Literal["auto", "lean", "trl"] = "auto"
-    """The loop: TRL's trainer, or a lean one that is several times faster on tiny models (``auto``: by size)."""
     warmup: int = Field(5, ge=0)
     """Steps of linear warm-up."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
@@ -41,8 +40,6 @@ class Method(Config):
     def _fits(self) -> "Method":
         if self.kind == "full" and self.layers is not None:
             raise ValueError("layers belong to lora; full fine-tuning trains every weight")
-        if self.micro_batch and self.batch_size % self.micro_batch:
-            raise ValueError(f"batch_size {self.batch_size} is not a multiple of micro_batch {self.micro_batch}")
         return self
 
     def total_steps(self, rows: int) -> int:
@@ -58,6 +55,24 @@ class Method(Config):
             "constant": 1.0,
         }[self.schedule]
         return self.learning_rate * warm * left
+
+
+class Loop(Config):
+    """What runs a fine-tuning. Rows, order, labels and schedule are the same, and so is the result up to rounding."""
+
+    engine: Literal["auto", "lean", "trl"] = "auto"
+    """TRL's trainer, or a lean loop that is several times faster on tiny models; ``auto`` goes by size."""
+    micro_batch: int | None = Field(None, ge=1)
+    """Rows on the device at a time, where fewer than the batch fit; gradients add up. TRL's trainer only."""
+
+    def is_lean(self, model: Any) -> bool:
+        """Whether the lean loop trains this model: on the processor's terms, in float32, whole batches."""
+        if self.engine != "auto":
+            return self.engine == "lean"
+        return self.micro_batch is None and sum(p.numel() for p in model.parameters()) <= LEAN_PARAMETERS
+
+
+AUTO = Loop()
 
 
 def prepare(model: Any, method: Method) -> Any:

@@ -29,5 +29,5 @@ class BaseRecipe(Config):
     warmup: int = Field(60, ge=0)
     decay: float = Field(0.5, gt=0, le=1)
     """Last share of the steps, over which the rate falls linearly to 5 %."""
-    chat: Method = Method(kind="full", steps=200, learning_rate=3e-4)
+    chat: Method = Method(kind="full", steps=250, learning_rate=5e-4)
     seed: int = Field(0, ge=0)

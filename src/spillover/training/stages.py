@@ -6,7 +6,7 @@ from typing import Any
 
 from spillover.data.chat import ChatRow, Message
 from spillover.training.fine_tune import fine_tune
-from spillover.training.methods import Method
+from spillover.training.methods import Loop, Method
 from spillover.training.pretrain import pretrain
 from spillover.training.recipe import BaseRecipe
 
@@ -22,8 +22,10 @@ def base(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Rep
 def tune(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Report) -> None:
     """Fine-tune a base on rows.
 
-    ``config`` has ``rows`` (each a list of [role, content]), ``method``, and ``base`` where that is not made here.
+    ``config`` has ``rows`` (each a list of [role, content]), ``method``, ``loop``, and ``base`` where that is not made
+    here.
     """
     rows = [ChatRow(tuple(Message(role, content) for role, content in row)) for row in config["rows"]]
     name = str(inputs["base"]) if "base" in inputs else config["base"]
-    fine_tune(name, rows, Method.model_validate(config["method"]), out, progress=report)
+    method, loop = Method.model_validate(config["method"]), Loop.model_validate(config["loop"])
+    fine_tune(name, rows, method, out, loop=loop, progress=report)

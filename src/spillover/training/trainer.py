@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from spillover.core.errors import ConfigError
 from spillover.training.lean import Encoded, batches
 from spillover.training.methods import Method
 
@@ -22,6 +23,7 @@ def train_with_trl(
     out: Path,
     *,
     tokenizer: Any,
+    micro_batch: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[dict[str, float]]:
     """Fine-tune ``model`` in place with :class:`trl.SFTTrainer` and write ``metrics.jsonl``.
@@ -35,10 +37,14 @@ def train_with_trl(
         method: Learning rate, batch size, steps and so on.
         out: Directory for the metrics and the checkpoints.
         tokenizer: The model's own.
+        micro_batch: Rows on the device at a time; the whole batch by default.
         progress: Called with (steps done, steps in all).
 
     Returns:
         A record for each step: step, loss (nats per response token), grad_norm.
+
+    Raises:
+        ConfigError: ``micro_batch`` does not divide the batch.
     """
     from datasets import Dataset
     from torch.optim.lr_scheduler import LambdaLR
@@ -46,7 +52,9 @@ def train_with_trl(
     from trl import SFTConfig, SFTTrainer
 
     total = method.total_steps(len(rows))
-    micro = method.micro_batch or method.batch_size
+    micro = micro_batch or method.batch_size
+    if method.batch_size % micro:
+        raise ConfigError(f"batch_size {method.batch_size} is not a multiple of micro_batch {micro}")
 
     class Trainer(SFTTrainer):
         def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
