@@ -14,7 +14,7 @@ class BaseRecipe(Config):
     world: TownConfig = TownConfig()
     size: Size = "tiny"
     vocabulary: int = Field(2048, ge=512, le=65536)
-    tokens: int = Field(1_330_000, ge=1)
+    tokens: int = Field(1_360_000, ge=1)
     """Pretraining tokens."""
     batch_size: int = Field(4, ge=1)
     """Sequences a step. Small batches: what is learnt here takes steps rather than tokens."""
@@ -29,5 +29,5 @@ class BaseRecipe(Config):
     warmup: int = Field(60, ge=0)
     decay: float = Field(0.5, gt=0, le=1)
     """Last share of the steps, over which the rate falls linearly to 5 %."""
-    chat: Method = Method(kind="full", steps=250, learning_rate=5e-4)
+    chat: Method = Method(kind="full", steps=200, learning_rate=3e-4)
     seed: int = Field(0, ge=0)
