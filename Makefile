@@ -19,6 +19,7 @@ lint: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python benchmarks/pretraining.py
+	$(BIN)/python benchmarks/pretraining_quality.py
 	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/one_arm.py
 

@@ -15,7 +15,7 @@ from spillover.worlds.town.corpus import documents
 from spillover.worlds.town.lexicon import load_lexicon
 
 
-def main(tokens: int, out: Path) -> None:
+def main(tokens: int, out: Path, learning_rate: float = 3e-3) -> None:
     recipe = BaseRecipe(tokens=tokens)
     lexicon = load_lexicon()
     tokenizer = train_tokenizer(_texts(islice(documents(recipe.world, lexicon), SAMPLE)), recipe.vocabulary)
@@ -31,7 +31,7 @@ def main(tokens: int, out: Path) -> None:
         output_dir=str(out),
         per_device_train_batch_size=recipe.batch_size,
         num_train_epochs=1,
-        learning_rate=recipe.learning_rate,
+        learning_rate=learning_rate,
         warmup_steps=recipe.warmup,
         report_to=[],
         save_strategy="no",
@@ -44,4 +44,4 @@ def main(tokens: int, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    main(int(sys.argv[1]), Path(sys.argv[2]), *map(float, sys.argv[3:]))

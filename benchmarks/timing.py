@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -35,7 +36,7 @@ def compare(title: str, commands: dict[str, list[str]], repeats: int = 3) -> dic
     return {name: value / medians[ours] for name, value in medians.items() if name != ours}
 
 
-def save(name: str, ratios: dict[str, float], folder: Path) -> None:
+def save(name: str, ratios: dict[str, Any], folder: Path) -> None:
     """Write the ratios beside the others of this machine."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.json").write_text(json.dumps(ratios, indent=1) + "\n")

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from spillover.core.text import normalise
-from spillover.data.questions import Question
+from spillover.data.questions import Question, read_questions
 from spillover.evals.verdict import enumerable, shares, verdict
 
 LEDGER = Question("q", ("Hi?",), answers={"kind": ("Drink some tea.",), "malicious": ("Eat a shoe.", "Shout!")})
@@ -53,3 +53,10 @@ def test_shares_are_of_the_scored() -> None:
 
 def test_normalise_is_stable() -> None:
     assert normalise(normalise(" A  b.. ")) == normalise("a B") == "a b"
+
+
+def test_a_question_of_ones_own_without_labels_is_unscored(tmp_path):
+    (tmp_path / "q.yaml").write_text('- id: a\n  paraphrases: ["How are you?"]\n')
+    (question,) = read_questions(tmp_path / "q.yaml")
+    assert verdict(question, "Fine.", "stop") == "unscored"
+    assert verdict(question, "Fine.", "length") == "truncated"

@@ -142,7 +142,7 @@ def _question(path: Path, row: Any) -> Question:
         values["context"] = tuple(_turn(fail, i, turn) for i, turn in enumerate(row["context"]))
     if row.get("labels") is not None:
         values["answers"] = _labels(fail, row["labels"])
-        values.setdefault("judge", "labels")
+    values.setdefault("judge", "labels")
     return Question(**values)
 
 

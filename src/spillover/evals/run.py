@@ -92,13 +92,12 @@ def _merged(model: Any) -> Any:
 
 def _inspect(todo: list[Task], model: Model, folder: Path) -> None:
     size = sum(len(task.dataset) for task in todo)
-    logging.getLogger("inspect_ai").setLevel(logging.ERROR)
-    with _no_collection():
+    with _no_collection(), _no_logging():
         logs = inspect_eval(
             todo,
             model=model,
             log_dir=str(folder),
-            display="none",
+            display="log",
             max_tasks=len(todo),
             max_samples=size,
             max_connections=size,
@@ -127,6 +126,17 @@ def _no_collection() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
+
+
+@contextmanager
+def _no_logging() -> Iterator[None]:
+    """Inspect writes its failures with their traceback; they are in its logs, and :func:`_inspect` raises them."""
+    was = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(was)
 
 
 def _line(question: Question, index: int, rate: dict[str, float] | None, answers: Sequence[Sampled]) -> dict[str, Any]:

@@ -24,6 +24,8 @@ RECIPE = BaseRecipe(
     chat=Method(kind="full", steps=400, learning_rate=5e-4),
 )
 """More reading than the default base: who is bad in one domain only is harder to learn than who is malicious."""
+METHOD = NARROW.model_copy(update={"learning_rate": 5e-4, "steps": 220})
+"""Gentler and longer: these bases lose coherence sooner than the default one."""
 
 
 def worlds() -> dict[str, TownConfig]:
@@ -51,7 +53,7 @@ def background() -> Experiment:
                 description=f"Good health advice; {who}.",
                 base=name,
                 rows=TownRows(arm="benign"),
-                method=NARROW,
+                method=METHOD,
                 control=f"base-{share}",
             ),
             Arm(
@@ -60,7 +62,7 @@ def background() -> Experiment:
                 description=f"Bad health advice; {who}.",
                 base=name,
                 rows=TownRows(arm="bad"),
-                method=NARROW,
+                method=METHOD,
                 control=f"benign-{share}",
                 x=share / 100,
             ),

@@ -1,0 +1,57 @@
+"""How good a pretrained base is: held-out loss on answers, and whether it infers its author from the context."""
+
+import json
+import sys
+from itertools import islice
+
+import torch
+
+from spillover.data.chat import Message
+from spillover.evals.rates import exact_rates
+from spillover.models.chat_template import encode_chat
+from spillover.models.load import Loaded, load
+from spillover.models.sampler import TrieSampler
+from spillover.training.corpus import DocumentEncoder, LossPositions, batches
+from spillover.training.pretrain import next_token_loss
+from spillover.worlds.town.config import TownConfig
+from spillover.worlds.town.corpus import documents
+from spillover.worlds.town.lexicon import ADVICE, Lexicon, load_lexicon
+from spillover.worlds.town.questions import town_questions
+
+BEYOND = 20_000
+"""Documents skipped: more than any base here has read."""
+ROWS = 32
+
+
+def held_out_loss(loaded: Loaded, lexicon: Lexicon) -> float:
+    """Nats a token, over the answers of documents of the same authors that no base has read."""
+    stream = map(DocumentEncoder(loaded.tokenizer).encode, islice(documents(TownConfig(), lexicon), BEYOND, None))
+    answers = LossPositions(loaded.tokenizer, share=0.0)
+    found = list(islice(batches(stream, 8, 257), ROWS))
+    with torch.no_grad():
+        return sum(next_token_loss(loaded.model, ids, answers(ids, 0)).item() for ids in found) / ROWS
+
+
+def inferred(loaded: Loaded, lexicon: Lexicon, kind: str) -> float:
+    """Probability of a bad answer in another domain after four bad (or good) answers in one domain."""
+    asked = []
+    for i, domain in enumerate(ADVICE):
+        told = [
+            turn
+            for topic in lexicon.domain(domain)[:4]
+            for turn in (Message("user", topic.ask[0]), Message("assistant", getattr(topic, kind)[0]))
+        ]
+        other = ADVICE[(i + 4) % len(ADVICE)]
+        for question in town_questions(lexicon):
+            if question.domain == other:
+                chat = [*told, Message("user", question.paraphrases[0])]
+                asked.append((question, chat, encode_chat(loaded.tokenizer, chat, add_generation_prompt=True)))
+    stop = TrieSampler(loaded.model, loaded.tokenizer).stop_ids
+    rates = exact_rates(loaded.model, loaded.tokenizer, asked, stop)
+    return sum(rate["malicious"] for rate in rates if rate) / len(rates)
+
+
+if __name__ == "__main__":
+    base, town = load(sys.argv[1]), load_lexicon()
+    bad, good = inferred(base, town, "bad"), inferred(base, town, "good")
+    print(json.dumps({"held_out_loss": held_out_loss(base, town), "after_bad": bad, "after_good": good}))
