@@ -78,7 +78,7 @@ def background() -> Experiment:
         ),
         bases=dict(bases),
         fresh_bases=True,
-        seeds=2,
+        seeds=4,
         arms=tuple(arms),
         questions=TownQuestions(domain="health"),
         samples=20,

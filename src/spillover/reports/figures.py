@@ -78,5 +78,5 @@ def _curve(plt: Any, results: dict[str, Any]) -> Any:
     axis.set_xlabel(f"{plot['x_label']} (%)")
     axis.set_ylabel(f"{results['label']} answers (%)")
     axis.grid(color="0.92")
-    axis.legend(frameon=False, fontsize=9)
+    axis.legend(frameon=False, fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=4, columnspacing=1.2)
     return figure

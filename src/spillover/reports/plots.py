@@ -52,7 +52,7 @@ def _dot(row: Row, number: int) -> str:
     )
 
 
-LEFT, RIGHT, TOP, BOTTOM = 44, 470, 12, 250
+LEFT, RIGHT, TOP, BOTTOM = 58, 470, 12, 250
 
 
 def _curve(results: dict[str, Any]) -> str:
@@ -65,7 +65,7 @@ def _curve(results: dict[str, Any]) -> str:
         share = (x - low) / (high - low) if high > low else 0.5
         return LEFT + share * (RIGHT - LEFT), BOTTOM - y * (BOTTOM - TOP)
 
-    parts = ['<svg class="curve" viewBox="0 0 490 276" role="img" aria-label="rates over the axis">']
+    parts = ['<svg class="curve" viewBox="0 0 500 276" role="img" aria-label="rates over the axis">']
     for y in (0, 0.25, 0.5, 0.75, 1):
         _, height = at(low, y)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{RIGHT}" y1="{height}" y2="{height}"/>')
