@@ -1,0 +1,43 @@
+"""The blocks of a decoder, whatever its family calls them; a layer index means the output of block *i*, from 0."""
+
+from typing import Any
+
+from spillover.core.errors import ModelError
+
+
+def blocks(model: Any) -> Any:
+    """The ``ModuleList`` of decoder blocks, also inside a PEFT wrapper.
+
+    Raises:
+        ModelError: There is no such list, or more than one.
+    """
+    import torch
+
+    depth = model.config.get_text_config().num_hidden_layers
+    found = [
+        module
+        for module in model.modules()
+        if isinstance(module, torch.nn.ModuleList)
+        and len(module) == depth
+        and all(any(True for _ in block.parameters()) for block in module)
+    ]
+    outer = [module for module in found if not any(module is not other and _inside(module, other) for other in found)]
+    if len(outer) != 1:
+        raise ModelError(f"a {model.config.model_type} model: its {depth} blocks cannot be told from its other modules")
+    return outer[0]
+
+
+def block(model: Any, layer: int) -> Any:
+    """Block ``layer``.
+
+    Raises:
+        ModelError: There is no such block.
+    """
+    found = blocks(model)
+    if not 0 <= layer < len(found):
+        raise ModelError(f"layer {layer}: no such block; this model has blocks 0 to {len(found) - 1}")
+    return found[layer]
+
+
+def _inside(module: Any, other: Any) -> bool:
+    return any(part is module for part in other.modules())
