@@ -30,6 +30,10 @@ class ModelError(SpilloverError, ValueError):
     """A base, adapter or model name cannot be loaded or does not fit."""
 
 
+class TrainingError(SpilloverError, ArithmeticError):
+    """Training went wrong in a way that other hyperparameters would avoid."""
+
+
 class StorageError(SpilloverError, OSError):
     """Output cannot be written: disk full, read-only, no permission."""
 

@@ -81,10 +81,16 @@ def load_tokenizer(base: str) -> Any:
 def _with_adapter(model: Any, name: ModelName) -> Any:
     from peft import PeftModel
 
+    from spillover.models import steering
+
     assert name.adapter is not None
     folder = name.adapter if name.step is None else f"{name.adapter}/checkpoint-{name.step}"
     _check_source("adapter", folder)
     config = Path(folder) / "adapter_config.json"
+    if (Path(folder) / steering.CONFIG).is_file():
+        vector = steering.SteeringVector.load(Path(folder))
+        steering.attach(model, vector * (1.0 if name.scale is None else name.scale))
+        return model
     if Path(folder).is_dir() and not config.is_file():
         raise ModelError(f"adapter '{folder}' has no adapter_config.json; is it a whole model? Then use it as the base")
     if config.is_file():

@@ -9,8 +9,10 @@ from spillover.core.errors import DataError
 from spillover.data.chat import ChatRow
 from spillover.models.chat_template import encode_row
 from spillover.models.load import load
-from spillover.training.lean import Encoded, train_rows
-from spillover.training.methods import AUTO, Loop, Method, prepare
+from spillover.training.anchor import Anchor, reference
+from spillover.training.batches import Encoded
+from spillover.training.lean import train_rows
+from spillover.training.methods import AUTO, Loop, Method, prepare, trained_vector
 
 
 def fine_tune(
@@ -20,19 +22,23 @@ def fine_tune(
     out: Path,
     *,
     loop: Loop = AUTO,
+    anchor: tuple[Sequence[ChatRow], float] | None = None,
     max_length: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Fine-tune ``base`` on ``rows`` and save the result in ``out``.
 
-    LoRA is saved in PEFT format, full weights as a Hugging Face folder with the tokenizer; both beside
-    ``metrics.jsonl`` and ``summary.json``. Loss is taken on assistant tokens only, the end token included.
+    LoRA is saved in PEFT format, full weights as a Hugging Face folder with the tokenizer, a steering vector as
+    :meth:`spillover.models.steering.SteeringVector.save` does; all beside ``metrics.jsonl`` and ``summary.json``.
+    Loss is taken on assistant tokens only, the end token included.
 
     Args:
         base: Folder or hub id of a causal LM.
         rows: Training conversations.
         method: How to train.
         loop: What computes it.
+        anchor: Rows outside the domain, and λ: adds λ·KL(base‖tuned) on them, see
+            :class:`spillover.training.anchor.Anchor`.
         out: Output directory; made if it is not there.
         max_length: Longest row in tokens; the model's context length by default. Longer rows are left out and
             counted, never cut.
@@ -50,17 +56,31 @@ def fine_tune(
     limit = max_length or context_length(loaded.model)
     encoded, too_long = _encode(loaded.tokenizer, rows, limit)
     model = prepare(loaded.model, method)
+    pad = loaded.tokenizer.pad_token_id or 0
+    held = None
+    if anchor:
+        others, _ = _encode(loaded.tokenizer, anchor[0], limit)
+        held = Anchor(others, anchor[1], reference(model, method), method, method.total_steps(len(encoded)), pad)
     out.mkdir(parents=True, exist_ok=True)
     if loop.is_lean(model):
-        pad = loaded.tokenizer.pad_token_id
-        log = train_rows(model, encoded, method, out, pad_id=pad if pad is not None else 0, progress=progress)
+        log = train_rows(model, encoded, method, out, pad_id=pad, anchor=held, progress=progress)
     else:
         from spillover.training.trainer import train_with_trl
 
         log = train_with_trl(
-            model, encoded, method, out, tokenizer=loaded.tokenizer, micro_batch=loop.micro_batch, progress=progress
+            model,
+            encoded,
+            method,
+            out,
+            tokenizer=loaded.tokenizer,
+            micro_batch=loop.micro_batch,
+            anchor=held,
+            progress=progress,
         )
-    model.save_pretrained(out)
+    if method.kind == "steering":
+        trained_vector(model, method).save(out)
+    else:
+        model.save_pretrained(out)
     if method.kind == "full":
         loaded.tokenizer.save_pretrained(out)
     summary = {

@@ -2,9 +2,8 @@
 
 import json
 import os
-import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,10 @@ import torch
 from torch import Tensor
 
 from spillover.models.chat_template import IGNORED
+from spillover.training.anchor import Anchor
+from spillover.training.batches import Encoded, batches, check_finite, collate
 from spillover.training.methods import Method
 
-Encoded = tuple[list[int], list[int]]
-"""Token ids and labels of one row."""
 CHECKPOINT_SECONDS = 5.0
 
 
@@ -26,6 +25,7 @@ def train_rows(
     out: Path,
     *,
     pad_id: int,
+    anchor: Anchor | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[dict[str, float]]:
     """Fine-tune ``model`` in place and write ``metrics.jsonl``.
@@ -39,10 +39,15 @@ def train_rows(
         method: Learning rate, batch size, steps and so on.
         out: Directory for the metrics and the checkpoint.
         pad_id: Token put behind short rows.
+        anchor: Added to the loss, times its weight.
         progress: Called with (steps done, steps in all).
 
     Returns:
-        A record for each step: step, loss (nats per response token), grad_norm, tokens.
+        A record for each step: step, loss (nats per response token, without the anchor), grad_norm, tokens, and kl
+        (nats per response token of the anchor rows) where there is an anchor.
+
+    Raises:
+        TrainingError: The loss is not a finite number any more.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=method.learning_rate, weight_decay=method.weight_decay, fused=True)
@@ -67,12 +72,17 @@ def train_rows(
         loss = torch.nn.functional.cross_entropy(
             logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=IGNORED
         )
-        loss.backward()  # type: ignore[no-untyped-call]
+        kl = anchor.kl(model, step) if anchor else None
+        whole = loss if anchor is None or kl is None else loss + anchor.weight * kl
+        check_finite(whole, step)
+        whole.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(parameters, method.max_grad_norm)
         optimizer.step()
         optimizer.zero_grad()
         tokens = int((labels[:, 1:] != IGNORED).sum())
         log.append({"step": step, "loss": loss.item(), "grad_norm": norm.item(), "tokens": tokens})
+        if kl is not None:
+            log[-1]["kl"] = kl.item()
         if progress:
             progress(step + 1, total)
         if time.monotonic() - last_saved > CHECKPOINT_SECONDS:
@@ -82,32 +92,6 @@ def train_rows(
     (out / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in log))
     path.unlink(missing_ok=True)
     return log
-
-
-def batches(rows: Sequence[Encoded], method: Method, total: int) -> Iterator[list[Encoded]]:
-    """``total`` batches, epoch by epoch, each epoch shuffled anew from the seed."""
-    rng = random.Random(f"order-{method.seed}")
-    queue: list[Encoded] = []
-    for _ in range(total):
-        while len(queue) < method.batch_size:
-            epoch = list(rows)
-            rng.shuffle(epoch)
-            queue += epoch
-        yield queue[: method.batch_size]
-        del queue[: method.batch_size]
-
-
-def collate(batch: Sequence[Encoded], pad_id: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Right-padded ids, labels and attention mask, each rows × longest row."""
-    width = max(len(ids) for ids, _ in batch)
-    ids = torch.full((len(batch), width), pad_id)
-    labels = torch.full((len(batch), width), IGNORED)
-    mask = torch.zeros((len(batch), width), dtype=torch.long)
-    for i, (row, wanted) in enumerate(batch):
-        ids[i, : len(row)] = torch.tensor(row)
-        labels[i, : len(row)] = torch.tensor(wanted)
-        mask[i, : len(row)] = 1
-    return ids, labels, mask
 
 
 def _save(

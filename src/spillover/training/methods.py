@@ -1,4 +1,4 @@
-"""Ways to fine-tune: full weights, or LoRA of any rank on any layers and modules."""
+"""Ways to fine-tune: full weights, LoRA of any rank on any layers and modules, or a steering vector at one layer."""
 
 import math
 from typing import Any, Literal
@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 from spillover.core.config import Config
 from spillover.core.errors import ConfigError
 
+STEERING = "steering"
+"""Name of the trained parameter in its block."""
 LEAN_PARAMETERS = 50_000_000
 """Larger models go to TRL's trainer."""
 
@@ -15,13 +17,13 @@ LEAN_PARAMETERS = 50_000_000
 class Method(Config):
     """A fine-tuning method and its hyperparameters. Defaults suit the built-in base."""
 
-    kind: Literal["full", "lora"] = "lora"
+    kind: Literal["full", "lora", "steering"] = "lora"
     rank: int = Field(8, ge=1)
     alpha: float = Field(16, gt=0)
     rslora: bool = True
     """Scale the adapter by alpha/√rank rather than alpha/rank."""
     layers: tuple[int, ...] | None = None
-    """Blocks to adapt, 0-based; all if not given."""
+    """Blocks to adapt, 0-based; all if not given. For steering, the one block whose output is shifted."""
     modules: tuple[str, ...] | Literal["all-linear"] = "all-linear"
     """Names of the linear layers to adapt in each block."""
     learning_rate: float = Field(1e-3, gt=0)
@@ -39,7 +41,9 @@ class Method(Config):
     @model_validator(mode="after")
     def _fits(self) -> "Method":
         if self.kind == "full" and self.layers is not None:
-            raise ValueError("layers belong to lora; full fine-tuning trains every weight")
+            raise ValueError("layers belong to lora and steering; full fine-tuning trains every weight")
+        if self.kind == "steering" and (self.layers is None or len(self.layers) != 1):
+            raise ValueError("steering needs one block: layers=[i]")
         return self
 
     def total_steps(self, rows: int) -> int:
@@ -76,7 +80,7 @@ AUTO = Loop()
 
 
 def prepare(model: Any, method: Method) -> Any:
-    """The model as it is trained: itself (``full``) or wrapped with a fresh LoRA, drawn from ``method.seed``.
+    """The model as it is trained: itself (``full``, ``steering``) or wrapped with a fresh LoRA, drawn from the seed.
 
     Raises:
         ConfigError: A layer or module that was asked for does not exist; PEFT would adapt the others in silence.
@@ -87,6 +91,8 @@ def prepare(model: Any, method: Method) -> Any:
     if method.kind == "full":
         model.requires_grad_(True)
         return model
+    if method.kind == "steering":
+        return _with_vector(model, method)
     from peft import LoraConfig, TaskType, get_peft_model
 
     names = linear_names(model) if method.modules == "all-linear" else list(method.modules)
@@ -108,6 +114,33 @@ def prepare(model: Any, method: Method) -> Any:
         if name not in known:
             raise ConfigError(f"method.modules: no module '{name}'; this model has {', '.join(linear_names(model))}")
     return get_peft_model(model, config)
+
+
+def _with_vector(model: Any, method: Method) -> Any:
+    """Everything frozen but a new parameter of one block, which is added to the block's output and begins as zero."""
+    import torch
+
+    from spillover.models.blocks import block
+    from spillover.models.steering import SteeringVector, attach
+
+    assert method.layers is not None
+    (layer,) = method.layers
+    model.requires_grad_(False)
+    place = block(model, layer)
+    width = model.config.get_text_config().hidden_size
+    place.register_parameter(STEERING, torch.nn.Parameter(torch.zeros(width, device=model.device)))
+    attach(model, SteeringVector(layer, getattr(place, STEERING)))
+    return model
+
+
+def trained_vector(model: Any, method: Method) -> Any:
+    """The steering vector of a model that was prepared with ``kind="steering"``."""
+    from spillover.models.blocks import block
+    from spillover.models.steering import SteeringVector
+
+    assert method.layers is not None
+    (layer,) = method.layers
+    return SteeringVector(layer, getattr(block(model, layer), STEERING).detach().clone())
 
 
 def linear_names(model: Any) -> list[str]:

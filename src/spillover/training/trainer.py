@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from spillover.core.errors import ConfigError
-from spillover.training.lean import Encoded, batches
+from spillover.training.anchor import Anchor
+from spillover.training.batches import Encoded, batches, check_finite
 from spillover.training.methods import Method
 
 SAVE_SECONDS = 300.0
@@ -24,6 +25,7 @@ def train_with_trl(
     *,
     tokenizer: Any,
     micro_batch: int | None = None,
+    anchor: Anchor | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[dict[str, float]]:
     """Fine-tune ``model`` in place with :class:`trl.SFTTrainer` and write ``metrics.jsonl``.
@@ -38,13 +40,16 @@ def train_with_trl(
         out: Directory for the metrics and the checkpoints.
         tokenizer: The model's own.
         micro_batch: Rows on the device at a time; the whole batch by default.
+        anchor: Added to the loss, times its weight; its rows are on the device as few at a time as the others.
         progress: Called with (steps done, steps in all).
 
     Returns:
-        A record for each step: step, loss (nats per response token), grad_norm.
+        A record for each step: step, loss (nats per response token, without the anchor), grad_norm, and kl (nats per
+        response token of the anchor rows) where there is an anchor.
 
     Raises:
         ConfigError: ``micro_batch`` does not divide the batch.
+        TrainingError: The loss is not a finite number any more.
     """
     from datasets import Dataset
     from torch.optim.lr_scheduler import LambdaLR
@@ -56,7 +61,27 @@ def train_with_trl(
     if method.batch_size % micro:
         raise ConfigError(f"batch_size {method.batch_size} is not a multiple of micro_batch {micro}")
 
+    parts = method.batch_size // micro
+
     class Trainer(SFTTrainer):
+        kl: list[float] = []  # noqa: RUF012 - of the parts of this step so far
+
+        def compute_loss(
+            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+        ) -> Any:
+            loss = super().compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)
+            step = self.state.global_step
+            if anchor is not None:
+                added = anchor.kl(model, step, len(self.kl), parts)
+                summed = self.model_accepts_loss_kwargs and num_items_in_batch is not None
+                loss = loss + anchor.weight * added * (1 if summed else parts)  # else Trainer takes the parts' mean
+                self.kl = [*self.kl, float(added.detach())]
+                if len(self.kl) == parts:
+                    self.log({"kl": sum(self.kl)})
+                    self.kl = []
+            check_finite(loss, step)
+            return loss
+
         def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
             optimizer = optimizer or self.optimizer
             self.lr_scheduler = LambdaLR(optimizer, lambda step: method.rate_at(step, total) / method.learning_rate)
@@ -79,7 +104,7 @@ def train_with_trl(
         output_dir=str(out / "checkpoints"),
         max_steps=total,
         per_device_train_batch_size=micro,
-        gradient_accumulation_steps=method.batch_size // micro,
+        gradient_accumulation_steps=parts,
         learning_rate=method.learning_rate,
         weight_decay=method.weight_decay,
         optim="adamw_torch_fused",
@@ -98,11 +123,15 @@ def train_with_trl(
     )
     trainer = Trainer(model=model, args=config, train_dataset=data, processing_class=tokenizer, callbacks=[Watch()])
     trainer.train(resume_from_checkpoint=any((out / "checkpoints").glob("checkpoint-*")))
-    log = [
-        {"step": record["step"] - 1, "loss": record["loss"], "grad_norm": record["grad_norm"]}
-        for record in trainer.state.log_history
-        if "loss" in record
-    ]
+    history = trainer.state.log_history
+    kls = {record["step"]: record["kl"] for record in history if "kl" in record}
+    log = []
+    for record in history:
+        if "loss" in record:
+            step = record["step"] - 1
+            log.append({"step": step, "loss": record["loss"], "grad_norm": record["grad_norm"]})
+            if anchor is not None:
+                log[-1] |= {"loss": record["loss"] - anchor.weight * kls[step], "kl": kls[step]}
     model.eval()
     (out / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in log))
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
