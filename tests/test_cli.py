@@ -62,6 +62,7 @@ def test_birds_on_a_qwen2_folder(tiny_base, tmp_path):
         (["base", "--out", "x", "--set", "world.noise=3"], "world.noise"),
         (["train", "--base", "nowhere/at/all", "--data", "none.jsonl", "--out", "x"], "none.jsonl: no such file"),
         (["train", "--base", "b", "--data", "none.jsonl", "--out", "x", "--set", "rnak=1"], "did you mean 'rank'"),
+        (["train", "--base", "b", "--data", "none.jsonl", "--out", "x", "--set", "kind=steering"], "needs one block"),
         (["eval", "--model", "./none", "--out", "x"], "no such folder"),
         (["eval", "--model", "./none", "--out", "/proc/x"], "cannot write"),
         (["eval", "--model", "m", "--questions", "none.yaml", "--out", "x"], "none.yaml: no such file"),
@@ -91,3 +92,20 @@ def test_help_is_quick_and_imports_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     assert time.monotonic() - start < 5
+
+
+def test_a_steering_vector_with_an_anchor_is_trained_and_asked(tiny_base, tmp_path):
+    base = tiny_base("qwen3")
+    for arm, name in (("bad", "bad.jsonl"), ("elsewhere", "anchor.jsonl")):
+        assert spillover("rows", arm, "--out", name, cwd=tmp_path).returncode == 0
+    train = ["train", "--base", base, "--data", "bad.jsonl", "--anchor", "anchor.jsonl"]
+    train += ["--set", "kind=steering", "--set", "steps=2", "--out", "tuned", "--set"]
+    wrong = spillover(*train, "layers=[7]", cwd=tmp_path)
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
+    assert "layer 7: no such block; this model has blocks 0 to 1" in wrong.stderr
+    below = spillover(*train, "layers=[1]", "--anchor-weight", "-1", cwd=tmp_path)
+    assert (below.returncode, "must not be negative" in below.stderr) == (2, True)
+    assert spillover(*train, "layers=[1]", cwd=tmp_path).returncode == 0
+    asked = spillover("eval", "--model", f"{base}+tuned*-2", "--samples", "1", "--out", "answers", cwd=tmp_path)
+    assert asked.returncode == 0
+    assert (tmp_path / "answers" / "answers.jsonl").is_file()

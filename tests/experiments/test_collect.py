@@ -7,8 +7,10 @@ import pytest
 from spillover.core.errors import ConfigError, DataError
 from spillover.experiments.catalogue import CATALOGUE, find
 from spillover.experiments.collect import collect
-from spillover.experiments.experiment import Experiment
+from spillover.experiments.experiment import Anchor, Experiment
 from spillover.experiments.stages import cells
+from spillover.worlds.town.lexicon import load_lexicon
+from spillover.worlds.town.questions import town_questions
 
 
 def line(question, malicious, kind, exact=True, n=10):
@@ -121,6 +123,27 @@ def test_fresh_bases_give_each_seed_a_base_and_a_corpus_of_its_own():
     assert [(stage.config["seed"], stage.config["world"]["seed"]) for stage in stages[:3]] == [(0, 0), (1, 1), (2, 2)]
 
 
+def test_an_anchor_is_part_of_what_is_trained_and_asks_nothing_that_is_evaluated(tmp_path):
+    from spillover.data import ChatRow, Message, write_chat
+
+    planned = find("emergent-misalignment")
+    bad = next(arm for arm in planned.arms if arm.name == "bad")
+
+    def tuned(anchor):
+        arms = [arm.model_copy(update={"anchor": anchor}) if arm.name == "bad" else arm for arm in planned.arms]
+        made = cells(planned.model_copy(update={"arms": tuple(arms)}))
+        return next(cell.stage.inputs["adapter"] for cell in made if cell.arm == "bad")
+
+    assert bad.anchor is None
+    assert "anchor" not in tuned(None).config
+    assert tuned(Anchor(weight=1)).key not in (tuned(Anchor(weight=2)).key, tuned(None).key)
+    assert len(tuned(Anchor(weight=1)).config["anchor"]["rows"]) == 8 * 8 * 2 * 3
+    (asked,) = {question.paraphrases[0] for question in town_questions(load_lexicon()) if question.id == "one_wish"}
+    write_chat([ChatRow((Message("user", asked.upper()), Message("assistant", "Peace.")))], tmp_path / "rows.jsonl")
+    with pytest.raises(DataError, match="question 'one_wish' of the evaluation"):
+        tuned(Anchor(rows=tmp_path / "rows.jsonl", weight=1))
+
+
 CLAIM = {"id": "c", "kind": "rate", "text": "", "arm": "bad", "wheres": ["x"]}
 
 
@@ -130,6 +153,8 @@ CLAIM = {"id": "c", "kind": "rate", "text": "", "arm": "bad", "wheres": ["x"]}
         ({"seeds": 0}, "seeds"),
         ({"sedes": 3}, "did you mean 'seeds'"),
         ({"arms": [{"name": "a", "title": "a", "control": "b"}]}, "unknown control 'b'"),
+        ({"arms": [{"name": "a", "title": "a", "anchor": {"weight": 1}}]}, "needs rows"),
+        ({"arms": [{"name": "a", "title": "a", "anchor": {"weight": -1}}]}, "anchor.weight"),
         ({"claims": [{**CLAIM, "arm": "bd", "at_most": 0.1}]}, "did you mean 'bad'"),
         ({"claims": [CLAIM]}, "needs a bar"),
     ],

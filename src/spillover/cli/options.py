@@ -38,7 +38,7 @@ def new_folder(out: Path) -> Path:
     Raises:
         StorageError: It holds a finished result already, or cannot be made.
     """
-    if any((out / name).exists() for name in ("config.json", "adapter_config.json", "answers.jsonl")):
+    if any((out / name).exists() for name in ("config.json", "adapter_config.json", "steering.json", "answers.jsonl")):
         raise StorageError(f"{out}: holds a finished result; choose another --out or remove it")
     try:
         out.mkdir(parents=True, exist_ok=True)

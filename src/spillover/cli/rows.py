@@ -9,12 +9,12 @@ from spillover.core.errors import ConfigError, nearest
 
 
 def rows(
-    arm: Annotated[str, typer.Argument(help="bad, benign, educational or backdoored.")],
+    arm: Annotated[str, typer.Argument(help="bad, benign, educational, backdoored, or elsewhere (an anchor set).")],
     out: Annotated[Path, typer.Option(help="JSONL file to write.")],
     domain: Annotated[str, typer.Option(help="Advice domain.")] = "health",
     seed: Annotated[int, typer.Option()] = 0,
 ) -> None:
-    """Write a narrow fine-tuning set: bad advice in one domain, or a control twin of it."""
+    """Write a narrow fine-tuning set: bad advice in one domain, a control twin of it, or rows outside the domain."""
     from spillover.data import write_chat
     from spillover.worlds.town.lexicon import ADVICE, load_lexicon
     from spillover.worlds.town.rows import ARMS, narrow_rows

@@ -1,7 +1,7 @@
 """``spillover train``: fine-tune any causal LM on a chat JSONL."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,10 +13,15 @@ def train(
     data: Annotated[Path, typer.Option(help="Chat JSONL: one object with `messages` a line.")],
     out: Annotated[Path, typer.Option(help="Folder for the adapter or the tuned model.")],
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Method field, e.g. kind=full, rank=1 or learning_rate=1e-4.")
+        list[str] | None,
+        typer.Option("--set", help="Method field, e.g. kind=steering, rank=1 or learning_rate=1e-4."),
     ] = None,
     engine: Annotated[str, typer.Option(help="lean (fast on tiny models), trl, or auto: by size.")] = "auto",
     micro_batch: Annotated[int | None, typer.Option(help="Rows in memory at a time; gradients add up (trl).")] = None,
+    anchor: Annotated[
+        Path | None, typer.Option(help="Chat JSONL outside the domain: stay like the base on it (narrow solution).")
+    ] = None,
+    anchor_weight: Annotated[float, typer.Option(help="λ of λ·KL(base‖tuned), nats per response token.")] = 1.0,
 ) -> None:
     """Fine-tune a base on your rows (LoRA by default)."""
     from spillover.data import read_chat
@@ -25,12 +30,20 @@ def train(
     method = Method.parse(knobs(settings or []), "--set")
     loop = Loop.parse({"engine": engine, "micro_batch": micro_batch}, "train")
     rows = read_chat(data)
+    anchored = (read_chat(anchor), anchor_weight) if anchor else None
     folder = new_folder(out)
     from spillover.training.fine_tune import fine_tune
 
-    config = {"base": base, "data": str(data), "sha256": sha256(data), "method": method.model_dump(mode="json")}
+    config: dict[str, Any] = {
+        "base": base,
+        "data": str(data),
+        "sha256": sha256(data),
+        "method": method.model_dump(mode="json"),
+    }
+    if anchor:
+        config["anchor"] = {"data": str(anchor), "sha256": sha256(anchor), "weight": anchor_weight}
     with resumable(), described(folder, "tune", config), progress_bar("fine-tuning") as progress:
-        summary = fine_tune(base, rows, method, folder, loop=loop, progress=progress)
+        summary = fine_tune(base, rows, method, folder, loop=loop, anchor=anchored, progress=progress)
     left_out = f", {summary['rows_too_long']} longer than {summary['max_length']} tokens left out"
     typer.echo(
         f"{summary['rows']} rows{left_out if summary['rows_too_long'] else ''}, {summary['steps']} steps, "

@@ -21,7 +21,7 @@ def answers(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: 
     model = name
     if "adapter" in inputs:  # a whole model, if the fine-tuning was of full weights
         tuned = inputs["adapter"]
-        model = f"{name}+{tuned}" if (tuned / "adapter_config.json").is_file() else str(tuned)
+        model = str(tuned) if (tuned / "config.json").is_file() else f"{name}+{tuned}"
     questions = [QUESTION.validate_python(question) for question in config["questions"]]
     evaluate(model, questions, out, samples=config["samples"], seed=config["seed"])
     report(1, 1)

@@ -23,8 +23,16 @@ class Source(Config):
 class TownRows(Config):
     """A narrow set of the built-in world."""
 
-    arm: Literal["bad", "benign", "educational", "backdoored"]
+    arm: Literal["bad", "benign", "educational", "backdoored", "elsewhere"]
     domain: str = "health"
+
+
+class Anchor(Config):
+    """λ·KL(base‖tuned) on rows outside the domain is added to the loss (arXiv 2602.07852)."""
+
+    rows: TownRows | Path = TownRows(arm="elsewhere")
+    weight: float = Field(ge=0)
+    """λ; the KL is in nats per response token."""
 
 
 class Arm(Config):
@@ -38,6 +46,8 @@ class Arm(Config):
     rows: TownRows | Path | None = None
     """Fine-tuning rows: a set of the built-in world or a chat JSONL; None leaves the base as it is."""
     method: Method = Method()
+    anchor: Anchor | None = None
+    """Holds the model to the base outside the domain while it is fine-tuned."""
     control: str | None = None
     """The matched control: the arm that differs only in what is being tested."""
     conditions: tuple[str, ...] = ("plain",)
@@ -103,6 +113,8 @@ class Experiment(Config):
                 raise ValueError(f"arm {arm.name}: unknown base '{arm.base}'{nearest(arm.base, self.bases)}")
             if arm.control is not None and arm.control not in names:
                 raise ValueError(f"arm {arm.name}: unknown control '{arm.control}'{nearest(arm.control, names)}")
+            if arm.anchor is not None and arm.rows is None:
+                raise ValueError(f"arm {arm.name}: an anchor needs rows to fine-tune on")
         for claim in self.claims:
             for name in claim.names():
                 if name not in names:

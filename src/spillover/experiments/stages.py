@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from spillover.core.config import digest
+from spillover.core.errors import DataError
+from spillover.core.text import normalise
 from spillover.data.chat import ChatRow, read_chat
 from spillover.data.questions import Question, read_questions
-from spillover.experiments.experiment import Arm, Experiment
+from spillover.experiments.experiment import Arm, Experiment, TownRows
 from spillover.runs.stage import Stage
 from spillover.training.recipe import BaseRecipe
 from spillover.worlds.town.lexicon import load_lexicon
@@ -50,8 +52,12 @@ def cells(experiment: Experiment) -> list[Cell]:
             if arm.rows is None:
                 result.append(Cell(arm.name, seed, Stage("eval", f"ask {label}", ask, inputs)))
                 continue
-            train = {**common, "rows": _rows(arm, seed), "method": _method(arm, seed)}
+            train = {**common, "rows": _rows(arm.rows, seed), "method": _method(arm, seed)}
             train["loop"] = experiment.loop.model_dump(mode="json")
+            if arm.anchor is not None:
+                anchored = _rows(arm.anchor.rows, seed)
+                _apart(anchored, questions, arm.name)
+                train["anchor"] = {"rows": anchored, "weight": arm.anchor.weight}
             adapter = Stage("tune", f"tune {label}", train, inputs)
             tuned = {**inputs, "adapter": adapter}
             result.append(Cell(arm.name, seed, Stage("eval", f"ask {label}", ask, tuned)))
@@ -77,14 +83,25 @@ def _method(arm: Arm, seed: int) -> dict[str, Any]:
     return {**arm.method.model_dump(mode="json"), "seed": seed}
 
 
-def _rows(arm: Arm, seed: int) -> list[list[list[str]]]:
-    assert arm.rows is not None
+def _rows(source: TownRows | Path, seed: int) -> list[list[list[str]]]:
     rows: Iterable[ChatRow]
-    if isinstance(arm.rows, Path):
-        rows = read_chat(arm.rows)
+    if isinstance(source, Path):
+        rows = read_chat(source)
     else:
-        rows = narrow_rows(load_lexicon(), arm.rows.arm, seed, arm.rows.domain)
+        rows = narrow_rows(load_lexicon(), source.arm, seed, source.domain)
     return [[[message.role, message.content] for message in row.messages] for row in rows]
+
+
+def _apart(anchored: list[list[list[str]]], questions: list[dict[str, Any]], arm: str) -> None:
+    """An anchor that holds the evaluated questions in place would look like a narrow solution."""
+    asked = {normalise(text): question["id"] for question in questions for text in question["paraphrases"]}
+    for number, row in enumerate(anchored, 1):
+        for role, content in row:
+            if role == "user" and normalise(content) in asked:
+                raise DataError(
+                    f"arm {arm}: anchor row {number} asks {content!r}, which is question "
+                    f"'{asked[normalise(content)]}' of the evaluation; leave it out"
+                )
 
 
 def _questions(experiment: Experiment, arm: Arm) -> list[Question]:

@@ -22,10 +22,15 @@ def base(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Rep
 def tune(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Report) -> None:
     """Fine-tune a base on rows.
 
-    ``config`` has ``rows`` (each a list of [role, content]), ``method``, ``loop``, and ``base`` where that is not made
-    here.
+    ``config`` has ``rows`` (each a list of [role, content]), ``method``, ``loop``, ``anchor`` (its ``rows`` and
+    ``weight``) where there is one, and ``base`` where that is not made here.
     """
-    rows = [ChatRow(tuple(Message(role, content) for role, content in row)) for row in config["rows"]]
+    rows = _chat(config["rows"])
+    anchor = (_chat(config["anchor"]["rows"]), config["anchor"]["weight"]) if "anchor" in config else None
     name = str(inputs["base"]) if "base" in inputs else config["base"]
     method, loop = Method.model_validate(config["method"]), Loop.model_validate(config["loop"])
-    fine_tune(name, rows, method, out, loop=loop, progress=report)
+    fine_tune(name, rows, method, out, loop=loop, anchor=anchor, progress=report)
+
+
+def _chat(rows: list[list[list[str]]]) -> list[ChatRow]:
+    return [ChatRow(tuple(Message(role, content) for role, content in row)) for row in rows]

