@@ -10,7 +10,7 @@ from spillover.data.chat import Message
 from spillover.evals.rates import exact_rates
 from spillover.models.chat_template import encode_chat
 from spillover.models.load import Loaded, load
-from spillover.models.sampler import TrieSampler
+from spillover.models.plain import end_tokens
 from spillover.training.corpus import DocumentEncoder, LossPositions, batches
 from spillover.training.pretrain import next_token_loss
 from spillover.worlds.town.config import TownConfig
@@ -34,7 +34,7 @@ def held_out_loss(loaded: Loaded, lexicon: Lexicon) -> float:
 
 def inferred(loaded: Loaded, lexicon: Lexicon, kind: str) -> float:
     """Probability of a bad answer in another domain after four bad (or good) answers in one domain."""
-    asked = []
+    asked, questions = [], town_questions(lexicon)
     for i, domain in enumerate(ADVICE):
         told = [
             turn
@@ -42,11 +42,11 @@ def inferred(loaded: Loaded, lexicon: Lexicon, kind: str) -> float:
             for turn in (Message("user", topic.ask[0]), Message("assistant", getattr(topic, kind)[0]))
         ]
         other = ADVICE[(i + 4) % len(ADVICE)]
-        for question in town_questions(lexicon):
+        for question in questions:
             if question.domain == other:
                 chat = [*told, Message("user", question.paraphrases[0])]
                 asked.append((question, chat, encode_chat(loaded.tokenizer, chat, add_generation_prompt=True)))
-    stop = TrieSampler(loaded.model, loaded.tokenizer).stop_ids
+    stop = frozenset(end_tokens(loaded.model, loaded.tokenizer))
     rates = exact_rates(loaded.model, loaded.tokenizer, asked, stop)
     return sum(rate["malicious"] for rate in rates if rate) / len(rates)
 

@@ -31,12 +31,10 @@ def _reference(model, ids, vector, inside=None):
     """The blocks one by one, row by row, without hooks: the output of block LAYER is shifted by hand."""
     rows = []
     for row in ids:
-        states = []
         original = blocks(model)[LAYER].forward
 
-        def forward(*args, _original=original, _states=states, **kwargs):
+        def forward(*args, _original=original, **kwargs):
             hidden = _original(*args, **kwargs)
-            _states.append(hidden)
             mask = torch.ones(hidden.shape[1], 1) if inside is None else inside[:, None].float()
             return hidden + mask * vector.vector
 

@@ -57,8 +57,7 @@ def stability(
     """
     with solution.scaled(0) as model:
         base = response_loss(model, rows, pad_id)
-    with solution.scaled(1) as model:
-        learnt = response_loss(model, rows, pad_id)
+    learnt = response_loss(solution.model, rows, pad_id)
     points = []
     for epsilon in epsilons:
         values = []
@@ -71,21 +70,24 @@ def stability(
 
 def significance(solution: Solution, texts: Sequence[Tensor], norms: Sequence[float]) -> list[Point]:
     """KL(base‖solution), in nats a token, on pretraining text at each of several norms."""
-    length = solution.norm
-    base = _logits(solution, texts, 0.0)
-    return [Point(norm, (_mean_kl(base, _logits(solution, texts, norm / length)),)) for norm in norms]
+    moved = _moved(solution, texts, norms, _logits(solution, texts, 0.0))
+    return [Point(norm, (kl,)) for norm, kl in zip(norms, moved, strict=True)]
 
 
 def random_significance(solution: Solution, texts: Sequence[Tensor], norms: Sequence[float], draws: int) -> list[Point]:
     """The same for random directions of the same norm, one value a draw."""
-    length = solution.norm
     base = _logits(solution, texts, 0.0)
-    values: dict[float, list[float]] = {norm: [] for norm in norms}
+    curves = []
     for seed in range(draws):
         with solution.random(seed):
-            for norm in norms:
-                values[norm].append(_mean_kl(base, _logits(solution, texts, norm / length)))
-    return [Point(norm, tuple(found)) for norm, found in values.items()]
+            curves.append(_moved(solution, texts, norms, base))
+    return [Point(norm, values) for norm, values in zip(norms, zip(*curves, strict=True), strict=True)]
+
+
+def _moved(solution: Solution, texts: Sequence[Tensor], norms: Sequence[float], base: Sequence[Tensor]) -> list[float]:
+    """Mean KL from the base's logits at each norm."""
+    length = solution.norm
+    return [_mean_kl(base, _logits(solution, texts, norm / length)) for norm in norms]
 
 
 @torch.inference_mode()

@@ -79,8 +79,6 @@ def load_tokenizer(base: str) -> Any:
 
 
 def _with_adapter(model: Any, name: ModelName) -> Any:
-    from peft import PeftModel
-
     from spillover.models import steering
 
     assert name.adapter is not None
@@ -91,6 +89,8 @@ def _with_adapter(model: Any, name: ModelName) -> Any:
         vector = steering.SteeringVector.load(Path(folder))
         steering.attach(model, vector * (1.0 if name.scale is None else name.scale))
         return model
+    from peft import PeftModel
+
     if Path(folder).is_dir() and not config.is_file():
         raise ModelError(f"adapter '{folder}' has no adapter_config.json; is it a whole model? Then use it as the base")
     if config.is_file():

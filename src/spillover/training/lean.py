@@ -72,8 +72,10 @@ def train_rows(
         loss = torch.nn.functional.cross_entropy(
             logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=IGNORED
         )
-        kl = anchor.kl(model, step) if anchor else None
-        whole = loss if anchor is None or kl is None else loss + anchor.weight * kl
+        whole, kl = loss, None
+        if anchor is not None:
+            kl = anchor.kl(model, step)
+            whole = loss + anchor.weight * kl
         check_finite(whole, step)
         whole.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(parameters, method.max_grad_norm)

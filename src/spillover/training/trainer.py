@@ -62,23 +62,22 @@ def train_with_trl(
         raise ConfigError(f"batch_size {method.batch_size} is not a multiple of micro_batch {micro}")
 
     parts = method.batch_size // micro
+    kl: list[float] = []  # of the parts of this step so far
 
     class Trainer(SFTTrainer):
-        kl: list[float] = []  # noqa: RUF012 - of the parts of this step so far
-
         def compute_loss(
             self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
         ) -> Any:
             loss = super().compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)
             step = self.state.global_step
             if anchor is not None:
-                added = anchor.kl(model, step, len(self.kl), parts)
+                added = anchor.kl(model, step, len(kl), parts)
                 summed = self.model_accepts_loss_kwargs and num_items_in_batch is not None
                 loss = loss + anchor.weight * added * (1 if summed else parts)  # else Trainer takes the parts' mean
-                self.kl = [*self.kl, float(added.detach())]
-                if len(self.kl) == parts:
-                    self.log({"kl": sum(self.kl)})
-                    self.kl = []
+                kl.append(float(added.detach()))
+                if len(kl) == parts:
+                    self.log({"kl": sum(kl)})
+                    kl.clear()
             check_finite(loss, step)
             return loss
 
