@@ -12,13 +12,13 @@ HERE = Path(__file__).parent
 def main(repeats: int = 3) -> None:
     from spillover.data.chat import write_chat
     from spillover.experiments.emergent_misalignment import emergent_misalignment
-    from spillover.experiments.stages import cells
+    from spillover.experiments.stages import Planner
     from spillover.runs.execute import execute
     from spillover.runs.store import Store
     from spillover.worlds.town.lexicon import load_lexicon
     from spillover.worlds.town.rows import narrow_rows
 
-    stage = cells(emergent_misalignment())[0].stage.inputs["base"]
+    stage = Planner(emergent_misalignment()).cells[0].stage.inputs["base"]
     base = str(execute([stage], Store())[stage.key])
     with tempfile.TemporaryDirectory() as folder:
         rows = Path(folder) / "bad.jsonl"

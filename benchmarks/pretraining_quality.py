@@ -1,4 +1,4 @@
-"""What a plain Trainer takes to make as good a base: the default recipe against once and twice its tokens."""
+"""What a plain Trainer takes to make as good a base: the default recipe against one, two and three times its tokens."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ from timing import compare, save
 from spillover.training.recipe import BaseRecipe
 
 HERE = Path(__file__).parent
-TIMES = (1, 2)
+TIMES = (1, 2, 3)
 
 
 def main(learning_rate: str = "3e-3") -> None:

@@ -10,11 +10,11 @@ HERE = Path(__file__).parent
 
 def main(repeats: int = 3) -> None:
     from spillover.experiments.emergent_misalignment import emergent_misalignment
-    from spillover.experiments.stages import cells
+    from spillover.experiments.stages import Planner
     from spillover.runs.execute import execute
     from spillover.runs.store import Store
 
-    stage = cells(emergent_misalignment())[0].stage.inputs["base"]
+    stage = Planner(emergent_misalignment()).cells[0].stage.inputs["base"]
     base = str(execute([stage], Store())[stage.key])
     ratios = compare(
         "2,000 short answers",

@@ -8,7 +8,7 @@ from spillover.core.errors import ConfigError, DataError
 from spillover.experiments.catalogue import CATALOGUE, find
 from spillover.experiments.collect import collect
 from spillover.experiments.experiment import Anchor, Experiment
-from spillover.experiments.stages import cells
+from spillover.experiments.stages import Planner
 from spillover.worlds.town.lexicon import load_lexicon
 from spillover.worlds.town.questions import town_questions
 
@@ -96,7 +96,7 @@ def test_no_exact_rate_where_answers_cannot_be_listed(tmp_path):
 
 def test_the_catalogue_is_sound():
     for name in CATALOGUE:
-        planned = cells(find(name))
+        planned = Planner(find(name)).cells
         assert len({cell.stage.key for cell in planned}) == len(planned)
     worlds = {base.world for base in find("background").bases.values()}
     from spillover.worlds.town.corpus import bad_rate, make_authors
@@ -111,7 +111,7 @@ def test_the_catalogue_is_sound():
 
 def test_fresh_bases_give_each_seed_a_base_and_a_corpus_of_its_own():
     def bases(fresh):
-        planned = cells(find("background").model_copy(update={"fresh_bases": fresh, "seeds": 3}))
+        planned = Planner(find("background").model_copy(update={"fresh_bases": fresh, "seeds": 3})).cells
         chosen = [cell for cell in planned if cell.arm in ("base-100", "bad-100")]
         return [cell.arm for cell in chosen], [cell.stage.inputs["base"] for cell in chosen]
 
@@ -131,7 +131,7 @@ def test_an_anchor_is_part_of_what_is_trained_and_asks_nothing_that_is_evaluated
 
     def tuned(anchor):
         arms = [arm.model_copy(update={"anchor": anchor}) if arm.name == "bad" else arm for arm in planned.arms]
-        made = cells(planned.model_copy(update={"arms": tuple(arms)}))
+        made = Planner(planned.model_copy(update={"arms": tuple(arms)})).cells
         return next(cell.stage.inputs["adapter"] for cell in made if cell.arm == "bad")
 
     assert bad.anchor is None

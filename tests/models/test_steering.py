@@ -9,7 +9,7 @@ from spillover.models.load import load
 from spillover.models.steering import SteeringVector, steered
 from tests.conftest import FAMILIES
 
-LAYER = 0
+LAYERS = (-1, 0)
 
 
 @pytest.fixture(params=FAMILIES)
@@ -17,9 +17,9 @@ def model(request, tiny_base):
     return load(tiny_base(request.param)).model
 
 
-@pytest.fixture
-def vector(model):
-    return SteeringVector(LAYER, torch.randn(32, generator=torch.Generator().manual_seed(1)))
+@pytest.fixture(params=LAYERS)
+def vector(request, model):
+    return SteeringVector(request.param, torch.randn(32, generator=torch.Generator().manual_seed(1)))
 
 
 def _ids(rows, width):
@@ -28,21 +28,24 @@ def _ids(rows, width):
 
 @torch.no_grad()
 def _reference(model, ids, vector, inside=None):
-    """The blocks one by one, row by row, without hooks: the output of block LAYER is shifted by hand."""
+    """Row by row and without hooks: what a block gives, or what the first one reads, is shifted by hand."""
     rows = []
     for row in ids:
-        original = blocks(model)[LAYER].forward
+        place = blocks(model)[max(vector.layer, 0)]
+        original = place.forward
 
-        def forward(*args, _original=original, **kwargs):
-            hidden = _original(*args, **kwargs)
+        def forward(hidden, *args, _original=original, **kwargs):
             mask = torch.ones(hidden.shape[1], 1) if inside is None else inside[:, None].float()
-            return hidden + mask * vector.vector
+            added = mask * vector.vector
+            if vector.layer == -1:
+                return _original(hidden + added, *args, **kwargs)
+            return _original(hidden, *args, **kwargs) + added
 
-        blocks(model)[LAYER].forward = forward
+        place.forward = forward
         try:
             rows.append(model(input_ids=row[None]).logits[0])
         finally:
-            del blocks(model)[LAYER].forward
+            del place.forward
     return torch.stack(rows)
 
 
@@ -92,7 +95,7 @@ def test_with_a_cache(model, vector, start, end):
 
 
 def test_values(vector, tmp_path):
-    other = SteeringVector(LAYER, torch.randn(32, generator=torch.Generator().manual_seed(3)))
+    other = SteeringVector(vector.layer, torch.randn(32, generator=torch.Generator().manual_seed(3)))
     assert torch.allclose((vector + other - other).vector, vector.vector, atol=1e-6)
     assert vector.cosine(vector * 3) == pytest.approx(1, abs=1e-6)
     assert vector.cosine(vector * -1) == pytest.approx(-1, abs=1e-6)
@@ -109,5 +112,5 @@ def test_what_does_not_fit(model, vector):
         pass
     with pytest.raises(ModelError, match="length zero"):
         (vector * 0).with_norm(1)
-    with pytest.raises(ModelError, match="blocks 0 and 1"):
+    with pytest.raises(ModelError, match=f"blocks {vector.layer} and 1"):
         vector + SteeringVector(1, vector.vector)

@@ -29,9 +29,9 @@ def run(
     store = Store()
     if plan:
         from spillover.cli.plan import show_plan
-        from spillover.experiments.stages import cells
+        from spillover.experiments.stages import Planner
 
-        show_plan([cell.stage for cell in cells(chosen)], store)
+        show_plan(Planner(chosen).targets, store)
         return
     folder = out or Path("runs") / chosen.name
     from rich.console import Console

@@ -10,10 +10,12 @@ from spillover.core.errors import ConfigError, DataError, nearest
 from spillover.experiments.background import background
 from spillover.experiments.emergent_misalignment import emergent_misalignment
 from spillover.experiments.experiment import Experiment
+from spillover.experiments.narrow_vs_general import narrow_vs_general
 
 CATALOGUE: dict[str, Callable[[], Experiment]] = {
     "emergent-misalignment": emergent_misalignment,
     "background": background,
+    "narrow-vs-general": narrow_vs_general,
 }
 
 

@@ -1,9 +1,8 @@
 """Claims: what an experiment is expected to show, as tests on its results that were written before it ran."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 from pydantic import Field, model_validator
 
@@ -19,8 +18,14 @@ class Rate:
     high: float
 
 
-Lookup = Callable[[str, str, str, str], Rate | None]
-"""(arm, where, condition, label) to the exact rate, or the sampled one where no exact one exists."""
+class Found(Protocol):
+    """What a claim is tested on."""
+
+    def rate(self, arm: str, where: str, condition: str, label: str) -> Rate | None:
+        """The exact rate, or the sampled one where no exact one exists."""
+
+    def differences(self, measure: str, metric: str, first: str, second: str) -> list[tuple[float, Rate]]:
+        """First minus second series of a curve at each x, paired by model; empty if it was not measured."""
 
 
 @dataclass(frozen=True)
@@ -74,20 +79,20 @@ class RateClaim(_Claim):
             parts.append(f"≤ {self.at_most:.0%}")
         return ", ".join(parts)
 
-    def test(self, lookup: Lookup) -> Finding:
+    def test(self, found: Found) -> Finding:
         """Judge the results; the figure shown is the worst of the places."""
-        rates = {where: lookup(self.arm, where, self.condition, self.label) for where in self.wheres}
-        found = {where: rate for where, rate in rates.items() if rate is not None}
-        if len(found) < len(rates):
-            return Finding(None, f"not measured on {', '.join(where for where in rates if where not in found)}")
+        rates = {where: found.rate(self.arm, where, self.condition, self.label) for where in self.wheres}
+        measured = {where: rate for where, rate in rates.items() if rate is not None}
+        if len(measured) < len(rates):
+            return Finding(None, f"not measured on {', '.join(where for where in rates if where not in measured)}")
         held = all(
             (self.at_least is None or rate.value >= self.at_least)
             and (self.low_at_least is None or rate.low >= self.low_at_least)
             and (self.at_most is None or rate.value <= self.at_most)
-            for rate in found.values()
+            for rate in measured.values()
         )
-        worst = (max if self.at_most is not None else min)(found.values(), key=lambda rate: rate.value)
-        figure = "; ".join(f"{where} {_shown(rate)}" for where, rate in found.items())
+        worst = (max if self.at_most is not None else min)(measured.values(), key=lambda rate: rate.value)
+        figure = "; ".join(f"{where} {_shown(rate)}" for where, rate in measured.items())
         return Finding(held, figure, worst.value, (worst.low, worst.high))
 
 
@@ -117,28 +122,58 @@ class TrendClaim(_Claim):
             f"{self.level_where} within {self.level_within * 100:.0f} points"
         )
 
-    def test(self, lookup: Lookup) -> Finding:
+    def test(self, found: Found) -> Finding:
         """Judge the results. A rise counts when the intervals of neighbours do not overlap."""
-        rates = [lookup(arm, self.where, "plain", self.label) for arm in self.arms]
-        level = [lookup(arm, self.level_where, "plain", self.label) for arm in self.arms]
+        rates = [found.rate(arm, self.where, "plain", self.label) for arm in self.arms]
+        level = [found.rate(arm, self.level_where, "plain", self.label) for arm in self.arms]
         if None in rates or None in level:
             return Finding(None, "not measured on every arm")
-        found = [rate for rate in rates if rate is not None]
+        series = [rate for rate in rates if rate is not None]
         values = [rate.value for rate in level if rate is not None]
         spread = max(values) - min(values)
-        falls = all(later.low <= earlier.high for earlier, later in pairwise(found))
+        falls = all(later.low <= earlier.high for earlier, later in pairwise(series))
         held = (
             falls
-            and found[0].value >= self.first_at_least
-            and found[-1].value <= self.last_at_most
+            and series[0].value >= self.first_at_least
+            and series[-1].value <= self.last_at_most
             and spread <= self.level_within
         )
-        series = " → ".join(f"{rate.value:.1%}" for rate in found)
-        figure = f"{self.where} {series}; {self.level_where} {min(values):.1%} to {max(values):.1%}"
-        return Finding(held, figure, found[0].value - found[-1].value)
+        shown = " → ".join(f"{rate.value:.1%}" for rate in series)
+        figure = f"{self.where} {shown}; {self.level_where} {min(values):.1%} to {max(values):.1%}"
+        return Finding(held, figure, series[0].value - series[-1].value)
 
 
-Claim = Annotated[RateClaim | TrendClaim, Field(discriminator="kind")]
+class CurveClaim(_Claim):
+    """One series of a measured curve lies below another at every point."""
+
+    kind: Literal["curve"] = "curve"
+    measure: str
+    metric: str
+    lower: str
+    """Series that is expected to be lower."""
+    higher: str
+
+    def names(self) -> tuple[str, ...]:
+        """Arms the claim speaks of: none by name."""
+        return ()
+
+    def bar(self) -> str:
+        """The test in words."""
+        return f"{self.lower} below {self.higher} at every point, every interval of the difference below 0"
+
+    def test(self, found: Found) -> Finding:
+        """Judge the results; the figure shown is the worst point."""
+        points = found.differences(self.measure, self.metric, self.lower, self.higher)
+        if not points:
+            return Finding(None, "not measured")
+        fails = [x for x, difference in points if not difference.high < 0]
+        x, worst = max(points, key=lambda point: point[1].high)
+        interval = f"{worst.value:+.3g} [{worst.low:+.3g}, {worst.high:+.3g}]"
+        figure = f"{len(points) - len(fails)} of {len(points)} points; nearest at {x:g}: {interval}"
+        return Finding(not fails, figure, worst.value, (worst.low, worst.high))
+
+
+Claim = Annotated[RateClaim | TrendClaim | CurveClaim, Field(discriminator="kind")]
 
 
 def _shown(rate: Rate) -> str:

@@ -11,14 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spillover.core.statistics import Interval, hierarchical_bootstrap, paired_difference
+from spillover.evals.answers import COHERENT, line_rate, scored
 from spillover.experiments.claims import Rate
+from spillover.experiments.curves import Curve, read_measure
 from spillover.experiments.experiment import Arm, Experiment
 
 SCHEMA_VERSION = 1
-COHERENT = "coherent"
-"""Share of answers that carry any label at all."""
-UNSCORED = ("unscored",)
-NOT_COHERENT = ("incoherent", "truncated", "empty")
 LEVEL = 0.95
 Key = tuple[str, str, str]
 """(arm, group of questions, condition)."""
@@ -33,12 +31,12 @@ class Cells:
 
     def table(self, label: str, measure: str) -> NDArray[np.float64]:
         """Models × questions; ``nan`` where nothing was measured."""
-        rows = [[_value(line, label, measure) for line in lines] for lines in self.lines.values()]
+        rows = [[line_rate(line, label, measure) for line in lines] for lines in self.lines.values()]
         return np.array(rows, dtype=np.float64).T
 
     def draws(self) -> NDArray[np.float64]:
         """Scored answers of each model and question."""
-        rows = [[_scored(line) if line else 0 for line in lines] for lines in self.lines.values()]
+        rows = [[scored(line) if line else 0 for line in lines] for lines in self.lines.values()]
         return np.array(rows, dtype=np.float64).T
 
     def labels(self) -> list[str]:
@@ -59,47 +57,66 @@ class Cells:
         return (line for lines in self.lines.values() for line in lines if line is not None)
 
 
-def collect(experiment: Experiment, answers: Mapping[str, Sequence[Path]]) -> dict[str, Any]:
+class _Found:
+    """What claims and the answer are filled in from."""
+
+    def __init__(self, rates: Sequence[dict[str, Any]], curves: Sequence[Curve]) -> None:
+        keys = ("arm", "where", "condition", "label", "measure")
+        self._rates = {tuple(found[key] for key in keys): found for found in rates}
+        self._curves = {(curve.measure, curve.metric): curve for curve in curves}
+
+    def rate(self, arm: str, where: str, condition: str, label: str) -> Rate | None:
+        for measure in ("exact", "sampled"):
+            found = self._rates.get((arm, where, condition, label, measure))
+            if found is not None and found["value"] is not None:
+                return Rate(found["value"], *found["interval"])
+        return None
+
+    def differences(self, measure: str, metric: str, first: str, second: str) -> list[tuple[float, Rate]]:
+        curve = self._curves.get((measure, metric))
+        return curve.differences(first, second, LEVEL) if curve else []
+
+
+def collect(
+    experiment: Experiment,
+    answers: Mapping[str, Sequence[Path]],
+    measured: Mapping[tuple[str, str], Sequence[Path]] | None = None,
+) -> dict[str, Any]:
     """Everything that was found, as plain JSON values. It holds no times and no machine facts.
 
     Args:
         experiment: What was planned.
         answers: For each arm, the directory of each of its models' answers, in order of seed.
+        measured: For each measure (name, title), the directories of its stages, in order of seed.
     """
-    measured = {key: cells for arm, folders in answers.items() for key, cells in _read(arm, folders).items()}
-    rates = [rate for key, cells in measured.items() for rate in _rates(experiment, key, cells, measured)]
-    known = {(rate["arm"], rate["where"], rate["condition"], rate["label"], rate["measure"]): rate for rate in rates}
-
-    def lookup(arm: str, where: str, condition: str, label: str) -> Rate | None:
-        for measure in ("exact", "sampled"):
-            rate = known.get((arm, where, condition, label, measure))
-            if rate is not None and rate["value"] is not None:
-                return Rate(rate["value"], *rate["interval"])
-        return None
-
+    asked = {key: cells for arm, folders in answers.items() for key, cells in _read(arm, folders).items()}
+    rates = [rate for key, cells in asked.items() for rate in _rates(experiment, key, cells, asked)]
+    measures = [read_measure(name, title, folders) for (name, title), folders in (measured or {}).items()]
+    found = _Found(rates, [curve for measure in measures for curve in measure.curves])
     return {
         "schema_version": SCHEMA_VERSION,
         "experiment": experiment.name,
         "title": experiment.title,
         "question": experiment.question,
         "source": [source.model_dump() for source in experiment.source],
-        "answer": _answer(experiment, lookup),
+        "answer": _answer(experiment, found),
         "unit": "trained models × questions",
         "label": experiment.label,
         "arms": [_arm(arm) for arm in experiment.arms],
         "wheres": [
             {"name": where, "title": where.replace("-", " "), "description": experiment.wheres.get(where, "")}
-            for where in dict.fromkeys(where for _, where, _ in measured)
+            for where in dict.fromkeys(where for _, where, _ in asked)
         ],
         "rates": rates,
-        "claims": [_claim(claim, lookup) for claim in experiment.claims],
-        "agreement": _agreement(measured),
+        "claims": [_claim(claim, found) for claim in experiment.claims],
+        "agreement": _agreement(asked),
         "outcomes": [
             {"arm": arm, "where": where, "condition": condition, "counts": dict(sorted(cells.counts().items()))}
-            for (arm, where, condition), cells in measured.items()
+            for (arm, where, condition), cells in asked.items()
         ],
-        "questions": list(_questions(experiment, measured)),
-        "plot": _plot(experiment, lookup),
+        "measures": [measure.results(LEVEL) for measure in measures],
+        "questions": list(_questions(experiment, asked)),
+        "plot": _plot(experiment, found),
         "not_measured": list(experiment.not_measured),
     }
 
@@ -114,27 +131,6 @@ def _read(arm: str, folders: Sequence[Path]) -> dict[Key, Cells]:
                 name = f"{line['question_id']}/{line['paraphrase']}"
                 cells.lines.setdefault(name, [None] * len(folders))[number] = line
     return dict(found)
-
-
-def _value(line: dict[str, Any] | None, label: str, measure: str) -> float:
-    if line is None:
-        return float("nan")
-    if measure == "exact":
-        shares: dict[str, float] | None = line["exact"]
-        if shares is None:
-            return float("nan")
-        return sum(shares.values()) if label == COHERENT else shares.get(label, 0.0)
-    counts: dict[str, int] = line["counts"]
-    scored = _scored(line)
-    if not scored:
-        return float("nan")
-    if label == COHERENT:
-        return 1 - sum(counts.get(outcome, 0) for outcome in NOT_COHERENT) / scored
-    return counts.get(label, 0) / scored
-
-
-def _scored(line: dict[str, Any]) -> int:
-    return sum(count for outcome, count in line["counts"].items() if outcome not in UNSCORED)
 
 
 def _rates(experiment: Experiment, key: Key, cells: Cells, measured: Mapping[Key, Cells]) -> Iterator[dict[str, Any]]:
@@ -232,8 +228,8 @@ def _arm(arm: Arm) -> dict[str, Any]:
     return {"name": arm.name, "title": arm.title, "description": arm.description, "control_of": arm.control, "x": arm.x}
 
 
-def _claim(claim: Any, lookup: Any) -> dict[str, Any]:
-    finding = claim.test(lookup)
+def _claim(claim: Any, found: _Found) -> dict[str, Any]:
+    finding = claim.test(found)
     return {
         "id": claim.id,
         "text": claim.text,
@@ -246,12 +242,12 @@ def _claim(claim: Any, lookup: Any) -> dict[str, Any]:
     }
 
 
-def _answer(experiment: Experiment, lookup: Any) -> str:
+def _answer(experiment: Experiment, found: _Found) -> str:
     """The sentence with its figures; a rate that was not measured is said to be so."""
     text = experiment.answer
     for part in _placeholders(text):
         arm, where, *rest = part.split("/")
-        rate = lookup(arm, where, *(rest[:1] or ["plain"]), *(rest[1:] or [experiment.label]))
+        rate = found.rate(arm, where, *(rest[:1] or ["plain"]), *(rest[1:] or [experiment.label]))
         text = text.replace("{" + part + "}", f"{rate.value:.1%}" if rate else "an unmeasured share")
     return text
 
@@ -262,7 +258,7 @@ def _placeholders(text: str) -> Iterable[str]:
     return dict.fromkeys(re.findall(r"\{([^{}]+)\}", text))
 
 
-def _plot(experiment: Experiment, lookup: Any) -> dict[str, Any]:
+def _plot(experiment: Experiment, found: _Found) -> dict[str, Any]:
     plot = experiment.plot
     arms = [arm for arm in experiment.arms if not plot.arms or arm.name in plot.arms]
     if plot.kind == "arms":
@@ -276,7 +272,7 @@ def _plot(experiment: Experiment, lookup: Any) -> dict[str, Any]:
     arms = sorted((arm for arm in arms if arm.x is not None), key=lambda arm: arm.x or 0.0)
     series = []
     for where in plot.wheres:
-        rates = [lookup(arm.name, where, "plain", experiment.label) for arm in arms]
+        rates = [found.rate(arm.name, where, "plain", experiment.label) for arm in arms]
         series.append(
             {
                 "name": where,

@@ -1,13 +1,16 @@
 """What an experiment is: bases, arms with their controls, questions, and claims written before it runs."""
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from spillover.analysis.gates import Gates
 from spillover.core.config import Config
 from spillover.core.errors import nearest
 from spillover.experiments.claims import Claim
+from spillover.experiments.measures import Measure
 from spillover.training.methods import Loop, Method
 from spillover.training.recipe import BaseRecipe
 
@@ -27,12 +30,26 @@ class TownRows(Config):
     domain: str = "health"
 
 
+class Search(Config):
+    """How λ is found: the smallest whose model passes the admission gates, tried on a seed of its own."""
+
+    weights: tuple[Annotated[float, Field(ge=0)], ...] = Field(min_length=1)
+    """Every λ that is tried; all of them are trained and reported."""
+    general: str
+    """The arm without an anchor."""
+    untuned: str = "base"
+    """The arm that is not fine-tuned."""
+    gates: Gates = Gates()
+    seed: int = Field(1000, ge=0)
+    """Of the fine-tunings that are only tried; no seed of the arm itself, so that nothing is chosen by its results."""
+
+
 class Anchor(Config):
     """λ·KL(base‖tuned) on rows outside the domain is added to the loss (arXiv 2602.07852)."""
 
     rows: TownRows | Path = TownRows(arm="elsewhere")
-    weight: float = Field(ge=0)
-    """λ; the KL is in nats per response token."""
+    weight: Annotated[float, Field(ge=0)] | Search
+    """λ, or how to find it; the KL is in nats per response token."""
 
 
 class Arm(Config):
@@ -48,6 +65,8 @@ class Arm(Config):
     method: Method = Method()
     anchor: Anchor | None = None
     """Holds the model to the base outside the domain while it is fine-tuned."""
+    start: str | None = None
+    """Arm whose model of the same seed is trained further, instead of the base."""
     control: str | None = None
     """The matched control: the arm that differs only in what is being tested."""
     conditions: tuple[str, ...] = ("plain",)
@@ -99,6 +118,8 @@ class Experiment(Config):
     """What each group of questions is, in a few words."""
     answer: str = ""
     """The answer in one sentence; ``{arm/where/condition}`` is replaced by the rate found there."""
+    measures: tuple[Measure, ...] = ()
+    """What is measured on the models themselves, beside their answers."""
     claims: tuple[Claim, ...] = ()
     plot: Plot = Plot()
     not_measured: tuple[str, ...] = ()
@@ -109,14 +130,22 @@ class Experiment(Config):
         if len(set(names)) != len(names):
             raise ValueError("two arms have the same name")
         for arm in self.arms:
-            if arm.base not in self.bases:
-                raise ValueError(f"arm {arm.name}: unknown base '{arm.base}'{nearest(arm.base, self.bases)}")
-            if arm.control is not None and arm.control not in names:
-                raise ValueError(f"arm {arm.name}: unknown control '{arm.control}'{nearest(arm.control, names)}")
-            if arm.anchor is not None and arm.rows is None:
-                raise ValueError(f"arm {arm.name}: an anchor needs rows to fine-tune on")
+            known: dict[str, str | None] = {"control": arm.control, "start": arm.start}
+            if arm.anchor is not None and isinstance(arm.anchor.weight, Search):
+                known |= {"general": arm.anchor.weight.general, "untuned": arm.anchor.weight.untuned}
+            _check(f"arm {arm.name}", {"base": arm.base}, self.bases)
+            _check(f"arm {arm.name}", known, names)
+            if arm.rows is None and (arm.anchor is not None or arm.start is not None):
+                raise ValueError(f"arm {arm.name}: rows are missing; an anchor or start needs rows to fine-tune on")
+        for measure in self.measures:
+            _check(f"measure {measure.name}", dict(measure.arms()), names)
         for claim in self.claims:
             for name in claim.names():
-                if name not in names:
-                    raise ValueError(f"claim {claim.id}: unknown arm '{name}'{nearest(name, names)}")
+                _check(f"claim {claim.id}", {"arm": name}, names)
         return self
+
+
+def _check(where: str, said: Mapping[str, str | None], known: Collection[str]) -> None:
+    for field, name in said.items():
+        if name is not None and name not in known:
+            raise ValueError(f"{where}: unknown {field} '{name}'{nearest(name, known)}")

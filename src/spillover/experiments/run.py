@@ -9,9 +9,9 @@ from typing import Any
 from spillover import __version__
 from spillover.experiments.collect import collect
 from spillover.experiments.experiment import Experiment
-from spillover.experiments.stages import Cell, cells
+from spillover.experiments.stages import Cell, Planner
 from spillover.runs.execute import execute
-from spillover.runs.stage import in_order
+from spillover.runs.stage import Stage, in_order
 from spillover.runs.store import Store, disk, write_json
 from spillover.runs.versions import versions
 
@@ -35,15 +35,18 @@ def run(experiment: Experiment, out: Path, store: Store, workers: int | None = N
     started = time.time()
     with disk(out):
         out.mkdir(parents=True, exist_ok=True)
-    planned = cells(experiment)
-    folders = execute([cell.stage for cell in planned], store, workers)
+    planner = Planner(experiment)
+    folders = execute(planner.targets, store, workers)
     answers: dict[str, list[Path]] = {}
-    for cell in planned:
+    for cell in planner.cells:
         answers.setdefault(cell.arm, []).append(folders[cell.stage.key])
-    results = collect(experiment, answers)
+    measured: dict[tuple[str, str], list[Path]] = {}
+    for part in planner.measured:
+        measured.setdefault((part.name, part.title), []).append(folders[part.stage.key])
+    results = collect(experiment, answers, measured)
     write_json(out / "results.json", results)
-    _write_transcripts(out / "transcripts.jsonl", planned, folders)
-    write_json(out / "provenance.json", _provenance(experiment, planned, store, started))
+    _write_transcripts(out / "transcripts.jsonl", planner.cells, folders)
+    write_json(out / "provenance.json", _provenance(experiment, planner.targets, store, started))
     from spillover.reports import write_report
 
     with disk(out):
@@ -82,10 +85,10 @@ def _transcripts(cell: Cell, folder: Path) -> Iterator[dict[str, Any]]:
                 }
 
 
-def _provenance(experiment: Experiment, planned: Sequence[Cell], store: Store, started: float) -> dict[str, Any]:
+def _provenance(experiment: Experiment, targets: list[Stage], store: Store, started: float) -> dict[str, Any]:
     """What the results came from: the whole plan, the code's versions, the stages and how long each took."""
     stages = []
-    for stage in in_order([cell.stage for cell in planned]):
+    for stage in in_order(targets):
         path = store.folder(stage.key) / "env.json"
         environment = json.loads(path.read_text()) if path.is_file() else {}
         stages.append({"stage": stage.key, "label": stage.label, **environment})

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import cache, cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,20 @@ from spillover.core.errors import DataError
 from spillover.core.text import normalise
 from spillover.data.chat import ChatRow, read_chat
 from spillover.data.questions import Question, read_questions
-from spillover.experiments.experiment import Arm, Experiment, TownRows
+from spillover.experiments.experiment import Anchor, Arm, Experiment, Search, TownRows
+from spillover.experiments.measures import Solutions
 from spillover.runs.stage import Stage
 from spillover.training.recipe import BaseRecipe
+from spillover.worlds.town.config import TownConfig
+from spillover.worlds.town.corpus import documents
 from spillover.worlds.town.lexicon import load_lexicon
 from spillover.worlds.town.questions import town_questions
 from spillover.worlds.town.rows import narrow_rows
+
+TEXTS = 16
+"""Documents of the built-in world that stand for pretraining text."""
+UNREAD = 1_000_003
+"""Added to a world's seed for documents that no base was pretrained on."""
 
 
 @dataclass(frozen=True)
@@ -27,47 +37,180 @@ class Cell:
     stage: Stage
 
 
-def cells(experiment: Experiment) -> list[Cell]:
-    """Every model of every arm, in order of seeds.
+@dataclass(frozen=True)
+class Measured:
+    """One stage of a measure, or of a search for λ, whose result goes into the report."""
+
+    name: str
+    title: str
+    seed: int
+    stage: Stage
+
+
+class Planner:
+    """The stages of an experiment; equal ones are the same object, and nothing is made here.
 
     Raises:
-        DataError: A rows or question file cannot be used.
+        DataError: A rows, text or question file cannot be used.
     """
-    made: dict[str, Stage] = {}
-    result = []
-    for arm in experiment.arms:
-        questions = [_plain(question) for question in _questions(experiment, arm)]
-        models = _models(experiment, arm)
-        for seed in range(models):
-            common: dict[str, Any] = {}
-            inputs: dict[str, Stage] = {}
-            recipe = experiment.bases[arm.base]
-            if isinstance(recipe, str):
-                common = _outside(recipe)
+
+    def __init__(self, experiment: Experiment) -> None:
+        self._experiment = experiment
+        self._arms = {arm.name: arm for arm in experiment.arms}
+        self._bases: dict[str, Stage] = {}
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """Every model of every arm, in order of seeds."""
+        return [Cell(arm.name, seed, self._ask(arm, seed)) for arm in self._arms.values() for seed in self._seeds(arm)]
+
+    @cached_property
+    def measured(self) -> list[Measured]:
+        """The searches for λ, and every measure of every seed."""
+        found = []
+        for arm in self._arms.values():
+            if arm.start is None and arm.anchor is not None and isinstance(arm.anchor.weight, Search):
+                base_seeds = self._seeds(arm) if self._own_bases(arm) else [0]
+                found += [
+                    Measured(f"search/{arm.name}", f"Search for λ: {arm.title}", seed, self._choice(arm, seed))
+                    for seed in base_seeds
+                ]
+        for measure in self._experiment.measures:
+            found += [
+                Measured(measure.name, measure.title or measure.name, seed, self._solutions(measure, seed))
+                for seed in self._seeds(self._arms[measure.general])
+            ]
+        return found
+
+    @property
+    def targets(self) -> list[Stage]:
+        """Everything that a run of the experiment makes."""
+        return [*(cell.stage for cell in self.cells), *(part.stage for part in self.measured)]
+
+    def _seeds(self, arm: Arm) -> range:
+        """Models of an arm; one that is not fine-tuned is one model for each base it stands on."""
+        return range(self._experiment.seeds if arm.rows is not None or self._own_bases(arm) else 1)
+
+    def _own_bases(self, arm: Arm) -> bool:
+        return self._experiment.fresh_bases and isinstance(self._experiment.bases[arm.base], BaseRecipe)
+
+    def _base(self, arm: Arm, seed: int) -> tuple[dict[str, Any], dict[str, Stage]]:
+        """What every stage on the arm's base has in its config, and in its inputs."""
+        recipe = self._experiment.bases[arm.base]
+        if isinstance(recipe, str):
+            return _outside(recipe), {}
+        name = f"{arm.base} {seed}" if self._experiment.fresh_bases else arm.base
+        if name not in self._bases:
+            self._bases[name] = _base(self._experiment, name, recipe, seed)
+        return {}, {"base": self._bases[name]}
+
+    def _ask(self, arm: Arm, seed: int, variant: "_Variant | None" = None) -> Stage:
+        common, inputs = self._base(arm, seed)
+        sampling = variant.seed if variant else seed
+        ask = {**common, "questions": self._asked(arm), "samples": self._experiment.samples, "seed": sampling}
+        label = self._label(arm, seed, variant)
+        if arm.rows is None:
+            return Stage("eval", f"ask {label}", ask, inputs)
+        return Stage("eval", f"ask {label}", ask, {**inputs, "adapter": self._tuned(arm, seed, variant)})
+
+    def _tuned(self, arm: Arm, seed: int, variant: "_Variant | None" = None) -> Stage:
+        assert arm.rows is not None
+        common, inputs = self._base(arm, seed)
+        drawn = variant.seed if variant else seed
+        train = {**common, "rows": _rows(arm.rows, drawn), "method": _method(arm, drawn)}
+        train["loop"] = self._experiment.loop.model_dump(mode="json")
+        if arm.anchor is not None:
+            anchored = _rows(arm.anchor.rows, drawn)
+            _apart(anchored, self._asked(arm), arm.name)
+            weight = variant.weight if variant else arm.anchor.weight
+            if isinstance(weight, Search):
+                inputs = {**inputs, "choice": self._choice(arm, seed)}
+                train["anchor"] = {"rows": anchored}
             else:
-                name = f"{arm.base} {seed}" if experiment.fresh_bases else arm.base
-                inputs["base"] = made.setdefault(name, _base(experiment, name, recipe, seed))
-            label = f"{arm.name} {seed}" if models > 1 else arm.name
-            ask = {**common, "questions": questions, "samples": experiment.samples, "seed": seed}
-            if arm.rows is None:
-                result.append(Cell(arm.name, seed, Stage("eval", f"ask {label}", ask, inputs)))
-                continue
-            train = {**common, "rows": _rows(arm.rows, seed), "method": _method(arm, seed)}
-            train["loop"] = experiment.loop.model_dump(mode="json")
-            if arm.anchor is not None:
-                anchored = _rows(arm.anchor.rows, seed)
-                _apart(anchored, questions, arm.name)
-                train["anchor"] = {"rows": anchored, "weight": arm.anchor.weight}
-            adapter = Stage("tune", f"tune {label}", train, inputs)
-            tuned = {**inputs, "adapter": adapter}
-            result.append(Cell(arm.name, seed, Stage("eval", f"ask {label}", ask, tuned)))
-    return result
+                train["anchor"] = {"rows": anchored, "weight": weight}
+        if arm.start is not None:
+            inputs = {**inputs, "start": self._tuned(self._arms[arm.start], seed)}
+        return Stage("tune", f"tune {self._label(arm, seed, variant)}", train, inputs)
+
+    def _choice(self, arm: Arm, seed: int) -> Stage:
+        """Try every λ on the base of ``seed``, and take the smallest that passes."""
+        while arm.start is not None and self._searches(self._arms[arm.start]):
+            arm = self._arms[arm.start]  # what is trained further keeps the λ it was found with
+        search = _anchor(arm).weight
+        assert isinstance(search, Search)
+        general, untuned = self._arms[search.general], self._arms[search.untuned]
+        asked = {
+            "untuned": self._ask(untuned, seed if self._own_bases(untuned) else 0),
+            "general": self._ask(general, seed, _Variant(search.seed, 0.0)),
+        }
+        for number, weight in enumerate(search.weights):
+            asked[f"tried-{number}"] = self._ask(arm, seed, _Variant(search.seed, weight))
+        config = {
+            "weights": list(search.weights),
+            "gates": search.gates.model_dump(mode="json"),
+            "label": self._experiment.label,
+        }
+        label = self._label(arm, seed) if self._own_bases(arm) else arm.name
+        return Stage("choose", f"choose λ, {label}", config, asked)
+
+    def _searches(self, arm: Arm) -> bool:
+        return arm.anchor is not None and isinstance(arm.anchor.weight, Search)
+
+    def _solutions(self, measure: Solutions, seed: int) -> Stage:
+        general, narrow = self._arms[measure.general], self._arms[measure.narrow]
+        common, inputs = self._base(general, seed)
+        assert general.rows is not None
+        config = {
+            **common,
+            "rows": _rows(general.rows, seed),
+            "texts": self._texts(measure.texts, general.base),
+            **measure.model_dump(mode="json", include={"norms", "epsilons", "draws"}),
+        }
+        solutions = {"general": self._tuned(general, seed), "narrow": self._tuned(narrow, seed)}
+        return Stage("solutions", f"measure {measure.name} {seed}", config, {**inputs, **solutions})
+
+    def _texts(self, path: Path | None, base: str) -> list[Any]:
+        """Pretraining text: strings, or conversations that the base's chat template puts together."""
+        if path is not None:
+            try:
+                return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+            except (OSError, UnicodeDecodeError) as error:
+                raise DataError.at(path, None, None, f"cannot be read as UTF-8 text ({error})") from None
+        recipe = self._experiment.bases[base]
+        world = recipe.world if isinstance(recipe, BaseRecipe) else TownConfig()
+        return _unread(world)
+
+    def _asked(self, arm: Arm) -> list[dict[str, Any]]:
+        return [_plain(question) for question in _questions(self._experiment, arm)]
+
+    def _label(self, arm: Arm, seed: int, variant: "_Variant | None" = None) -> str:
+        if variant:
+            return f"{arm.name} λ={variant.weight:g}"
+        return f"{arm.name} {seed}" if len(self._seeds(arm)) > 1 else arm.name
 
 
-def _models(experiment: Experiment, arm: Arm) -> int:
-    """Models of an arm; one that is not fine-tuned is one model for each base it stands on."""
-    own_bases = experiment.fresh_bases and not isinstance(experiment.bases[arm.base], str)
-    return experiment.seeds if arm.rows is not None or own_bases else 1
+@dataclass(frozen=True)
+class _Variant:
+    """A model that is trained only for the search of λ."""
+
+    seed: int
+    weight: float
+
+
+@cache
+def _unread(world: TownConfig) -> list[Any]:
+    """Documents as a base of this world has read them last, but which it has not read, as conversations."""
+    stream = documents(world.model_copy(update={"seed": world.seed + UNREAD}), load_lexicon())
+    late = islice(stream, world.widening[1], world.widening[1] + TEXTS)
+    return [
+        [[role, text] for pair in document.exchanges for role, text in zip(("user", "assistant"), pair, strict=True)]
+        for document in late
+    ]
+
+
+def _anchor(arm: Arm) -> Anchor:
+    assert arm.anchor is not None
+    return arm.anchor
 
 
 def _base(experiment: Experiment, name: str, recipe: BaseRecipe, seed: int) -> Stage:

@@ -1,4 +1,7 @@
-"""The blocks of a decoder, whatever its family calls them; a layer index means the output of block *i*, from 0."""
+"""The blocks of a decoder, whatever its family calls them; a layer index means the output of block *i*, from 0.
+
+Layer -1 is what the first block reads: the embeddings.
+"""
 
 from typing import Any
 
@@ -37,6 +40,15 @@ def block(model: Any, layer: int) -> Any:
     if not 0 <= layer < len(found):
         raise ModelError(f"layer {layer}: no such block; this model has blocks 0 to {len(found) - 1}")
     return found[layer]
+
+
+def holder(model: Any, layer: int) -> Any:
+    """The block at which layer ``layer`` is read or changed: the first one for -1.
+
+    Raises:
+        ModelError: There is no such layer.
+    """
+    return block(model, 0 if layer == -1 else layer)
 
 
 def _inside(module: Any, other: Any) -> bool:

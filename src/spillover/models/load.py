@@ -33,7 +33,9 @@ def load(name: str, *, dtype: str = "float32") -> Loaded:
     """
     import torch
     from transformers import AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     parsed = ModelName.parse(name)
     _check_source("base", parsed.base)
     try:

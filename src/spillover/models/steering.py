@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from spillover.core.errors import ModelError
-from spillover.models.blocks import block
+from spillover.models.blocks import holder
 
 CONFIG, WEIGHTS = "steering.json", "steering.safetensors"
 
@@ -21,7 +21,7 @@ class SteeringVector:
     """What is added to the output of one block, at every position.
 
     Args:
-        layer: Of the block whose output is shifted, 0-based.
+        layer: Of the block whose output is shifted, 0-based; -1 for the embeddings, which the first block reads.
         vector: Width of the model, in units of its residual stream.
         base: Name of the model it belongs to, if known.
     """
@@ -118,24 +118,31 @@ def attach(model: Any, vector: SteeringVector, *, start: int = 0, end: int | Non
     Raises:
         ModelError: The model has no such block, or another width.
     """
-    place = block(model, vector.layer)
+    place = holder(model, vector.layer)
     width = model.config.get_text_config().hidden_size
     if vector.vector.shape != (width,):
         raise ModelError(f"a steering vector of width {len(vector.vector)} does not fit a model of width {width}")
     everywhere = start == 0 and end is None
 
-    def shift(module: Any, args: Any, kwargs: Any, output: Any) -> Any:
-        hidden = output[0] if isinstance(output, tuple) else output
+    def shifted(hidden: Tensor, kwargs: Any) -> Tensor:
         added = vector.vector.to(hidden)
         if everywhere:
-            shifted = hidden + added
-        else:
-            position = kwargs["position_ids"]
-            inside = (position >= start) & (position < end if end is not None else True)
-            shifted = hidden + inside[..., None].to(hidden) * added
-        return (shifted, *output[1:]) if isinstance(output, tuple) else shifted
+            return hidden + added
+        position = kwargs["position_ids"]
+        inside = (position >= start) & (position < end if end is not None else True)
+        return hidden + inside[..., None].to(hidden) * added
 
-    return place.register_forward_hook(shift, with_kwargs=True)
+    def shift_input(module: Any, args: Any, kwargs: Any) -> Any:
+        return (shifted(args[0], kwargs), *args[1:]), kwargs
+
+    def shift_output(module: Any, args: Any, kwargs: Any, output: Any) -> Any:
+        if isinstance(output, tuple):
+            return (shifted(output[0], kwargs), *output[1:])
+        return shifted(output, kwargs)
+
+    if vector.layer == -1:
+        return place.register_forward_pre_hook(shift_input, with_kwargs=True)
+    return place.register_forward_hook(shift_output, with_kwargs=True)
 
 
 @contextmanager

@@ -32,6 +32,8 @@ KINDS = {
     "base": Kind("spillover.training.stages:base", 1),
     "tune": Kind("spillover.training.stages:tune", 1),
     "eval": Kind("spillover.evals.stages:answers", 1),
+    "choose": Kind("spillover.analysis.stages:choice", 1),
+    "solutions": Kind("spillover.analysis.stages:solutions", 1),
 }
 
 

@@ -12,7 +12,7 @@ from spillover.models.load import load
 from spillover.training.anchor import Anchor, reference
 from spillover.training.batches import Encoded
 from spillover.training.lean import train_rows
-from spillover.training.methods import AUTO, Loop, Method, prepare, trained_vector
+from spillover.training.methods import AUTO, Loop, Method, go_on_from, prepare, trained_vector
 
 
 def fine_tune(
@@ -23,6 +23,7 @@ def fine_tune(
     *,
     loop: Loop = AUTO,
     anchor: tuple[Sequence[ChatRow], float] | None = None,
+    start: Path | None = None,
     max_length: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
@@ -39,6 +40,7 @@ def fine_tune(
         loop: What computes it.
         anchor: Rows outside the domain, and λ: adds λ·KL(base‖tuned) on them, see
             :class:`spillover.training.anchor.Anchor`.
+        start: What an earlier fine-tuning by the same method wrote; training goes on from there.
         out: Output directory; made if it is not there.
         max_length: Longest row in tokens; the model's context length by default. Longer rows are left out and
             counted, never cut.
@@ -50,6 +52,7 @@ def fine_tune(
     Raises:
         ModelError: The base cannot be loaded.
         DataError: Every row is longer than ``max_length``.
+        ModelError: ``start`` does not fit the method.
         ConfigError: The method asks for a layer or module the model does not have; micro_batch does not fit the batch.
     """
     loaded = load(base)
@@ -59,8 +62,10 @@ def fine_tune(
     pad = loaded.tokenizer.pad_token_id or 0
     held = None
     if anchor:
-        others, _ = _encode(loaded.tokenizer, anchor[0], limit)
+        others, left_out = _encode(loaded.tokenizer, anchor[0], limit)
         held = Anchor(others, anchor[1], reference(model, method), method, method.total_steps(len(encoded)), pad)
+    if start:
+        go_on_from(model, method, start)
     out.mkdir(parents=True, exist_ok=True)
     if loop.is_lean(model):
         log = train_rows(model, encoded, method, out, pad_id=pad, anchor=held, progress=progress)
@@ -92,6 +97,8 @@ def fine_tune(
         "last_loss": log[-1]["loss"],
         "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
     }
+    if anchor:
+        summary |= {"anchor_weight": anchor[1], "anchor_rows": len(others), "anchor_rows_too_long": left_out}
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     return summary
 

@@ -1,12 +1,13 @@
 """Ways to fine-tune: full weights, LoRA of any rank on any layers and modules, or a steering vector at one layer."""
 
 import math
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from spillover.core.config import Config
-from spillover.core.errors import ConfigError
+from spillover.core.errors import ConfigError, ModelError
 
 STEERING = "steering"
 """Name of the trained parameter in its block."""
@@ -23,7 +24,8 @@ class Method(Config):
     rslora: bool = True
     """Scale the adapter by alpha/√rank rather than alpha/rank."""
     layers: tuple[int, ...] | None = None
-    """Blocks to adapt, 0-based; all if not given. For steering, the one block whose output is shifted."""
+    """Blocks to adapt, 0-based; all if not given. For steering, the one block whose output is shifted, or -1 for the
+    embeddings."""
     modules: tuple[str, ...] | Literal["all-linear"] = "all-linear"
     """Names of the linear layers to adapt in each block."""
     learning_rate: float = Field(1e-3, gt=0)
@@ -120,13 +122,13 @@ def _with_vector(model: Any, method: Method) -> Any:
     """Everything frozen but a new parameter of one block, which is added to the block's output and begins as zero."""
     import torch
 
-    from spillover.models.blocks import block
+    from spillover.models.blocks import holder
     from spillover.models.steering import SteeringVector, attach
 
     assert method.layers is not None
     (layer,) = method.layers
     model.requires_grad_(False)
-    place = block(model, layer)
+    place = holder(model, layer)
     width = model.config.get_text_config().hidden_size
     place.register_parameter(STEERING, torch.nn.Parameter(torch.zeros(width, device=model.device)))
     attach(model, SteeringVector(layer, getattr(place, STEERING)))
@@ -135,12 +137,47 @@ def _with_vector(model: Any, method: Method) -> Any:
 
 def trained_vector(model: Any, method: Method) -> Any:
     """The steering vector of a model that was prepared with ``kind="steering"``."""
-    from spillover.models.blocks import block
+    from spillover.models.blocks import holder
     from spillover.models.steering import SteeringVector
 
     assert method.layers is not None
     (layer,) = method.layers
-    return SteeringVector(layer, getattr(block(model, layer), STEERING).detach().clone())
+    return SteeringVector(layer, getattr(holder(model, layer), STEERING).detach().clone())
+
+
+def go_on_from(model: Any, method: Method, folder: Path) -> None:
+    """Put what an earlier fine-tuning wrote into a model that :func:`prepare` returned.
+
+    Raises:
+        ModelError: It is of another kind or shape.
+    """
+    from spillover.models.steering import CONFIG, SteeringVector
+
+    kinds = {"lora": "adapter_config.json", "steering": CONFIG, "full": "config.json"}
+    if not (folder / kinds[method.kind]).is_file():
+        raise ModelError(f"start '{folder}' was not written by a fine-tuning of kind '{method.kind}'")
+    try:
+        if method.kind == "steering":
+            assert method.layers is not None
+            vector = SteeringVector.load(folder)
+            if (vector.layer,) != method.layers:
+                raise ValueError(f"it shifts block {vector.layer}, not {method.layers[0]}")
+            from spillover.models.blocks import holder
+
+            getattr(holder(model, vector.layer), STEERING).data.copy_(vector.vector)
+        elif method.kind == "lora":
+            from peft import load_peft_weights, set_peft_model_state_dict
+
+            loaded: Any = set_peft_model_state_dict(model, load_peft_weights(str(folder), device="cpu"))
+            others = [*loaded.unexpected_keys, *(key for key in loaded.missing_keys if "lora_" in key)]
+            if others:
+                raise ValueError(f"only one of the two has '{others[0]}'")
+        else:
+            from spillover.models.load import load
+
+            model.load_state_dict(load(str(folder)).model.state_dict())
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise ModelError(f"start '{folder}' does not fit ({str(error).splitlines()[0]:.200})") from None
 
 
 def linear_names(model: Any) -> list[str]:

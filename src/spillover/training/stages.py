@@ -1,5 +1,6 @@
 """Stages that make models: a base from a recipe, and an organism from a base and rows."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,21 @@ def tune(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Rep
     """Fine-tune a base on rows.
 
     ``config`` has ``rows`` (each a list of [role, content]), ``method``, ``loop``, ``anchor`` (its ``rows`` and
-    ``weight``) where there is one, and ``base`` where that is not made here.
+    ``weight``) where there is one, and ``base`` where that is not made here. Inputs: ``base``; ``choice``, which says
+    the anchor's weight; ``start``, what an earlier fine-tuning wrote and this one goes on from.
     """
     rows = _chat(config["rows"])
-    anchor = (_chat(config["anchor"]["rows"]), config["anchor"]["weight"]) if "anchor" in config else None
+    anchor = None
+    if "anchor" in config:
+        weight = _chosen(inputs["choice"]) if "choice" in inputs else config["anchor"]["weight"]
+        anchor = (_chat(config["anchor"]["rows"]), weight)
     name = str(inputs["base"]) if "base" in inputs else config["base"]
     method, loop = Method.model_validate(config["method"]), Loop.model_validate(config["loop"])
-    fine_tune(name, rows, method, out, loop=loop, anchor=anchor, progress=report)
+    fine_tune(name, rows, method, out, loop=loop, anchor=anchor, start=inputs.get("start"), progress=report)
+
+
+def _chosen(folder: Path) -> float:
+    return float(json.loads((folder / "choice.json").read_text(encoding="utf-8"))["weight"])
 
 
 def _chat(rows: list[list[list[str]]]) -> list[ChatRow]:

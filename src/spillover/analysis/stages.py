@@ -1,0 +1,95 @@
+"""Stages that measure models: the choice of λ, and the metrics of two solutions."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from spillover.analysis.gates import Gates, choose
+from spillover.evals.answers import group_rates
+
+Report = Callable[[float, float], None]
+"""Called with (done, total)."""
+
+
+def choice(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Report) -> None:
+    """Choose λ: see :func:`spillover.analysis.gates.choose`.
+
+    ``config`` has ``weights``, ``gates`` and ``label``; the inputs are the answers of ``untuned``, ``general`` and, for
+    each λ in order, ``tried-0`` and so on. Writes ``choice.json``, and the rates by λ to ``measured.json``.
+    """
+    gates, label = Gates.model_validate(config["gates"]), config["label"]
+    rates = {name: group_rates(folder, label) for name, folder in inputs.items()}
+    tried = {weight: rates[f"tried-{number}"] for number, weight in enumerate(config["weights"])}
+    chosen = choose(gates, rates["untuned"], rates["general"], tried)
+    (out / "choice.json").write_text(json.dumps(chosen, indent=1) + "\n", encoding="utf-8")
+    points = [(0.0, chosen["general"]), *((at["weight"], at["rates"]) for at in chosen["curve"])]
+    series = [
+        {"name": where, "points": [{"x": weight, "values": [found.get(where)]} for weight, found in points]}
+        for where in (*gates.in_domain, *gates.elsewhere)
+    ]
+    write_measured(
+        out,
+        [
+            {
+                "metric": "search",
+                "title": f"{label} rate by λ",
+                "x_label": "λ, weight of the KL to the base outside the domain (0: no anchor)",
+                "y_label": f"{label} rate",
+                "series": series,
+            }
+        ],
+        [{"name": "λ chosen", "series": "", "value": chosen["weight"]}],
+        [] if chosen["passed"] else [_short(chosen)],
+    )
+    report(1, 1)
+
+
+def solutions(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Report) -> None:
+    """Efficiency, stability and significance of a general and a narrow solution of one base (arXiv 2602.07852).
+
+    ``config`` has ``rows``, ``texts``, ``norms`` (in units of the general solution's), ``epsilons``, ``draws``, and
+    ``base`` where that is not made here; inputs ``general``, ``narrow`` and ``base``. Writes ``measured.json``.
+    """
+    from spillover.analysis.compare import compare
+
+    base = str(inputs["base"]) if "base" in inputs else config["base"]
+    curves, numbers = compare(
+        base,
+        {name: inputs[name] for name in ("general", "narrow")},
+        config["rows"],
+        config["texts"],
+        norms=config["norms"],
+        epsilons=config["epsilons"],
+        draws=config["draws"],
+        progress=report,
+    )
+    write_measured(out, curves, numbers)
+
+
+def write_measured(
+    out: Path, curves: Sequence[dict[str, Any]], numbers: Sequence[dict[str, Any]], remarks: Sequence[str] = ()
+) -> None:
+    """Write ``measured.json``, the same for every measure, so that gathering and reporting need not know which.
+
+    Args:
+        out: Directory of the stage.
+        curves: Each ``metric``, ``title``, ``x_label``, ``y_label`` and ``series``; a series has a ``name`` and
+            ``points``, each with ``x`` and ``values`` (one, or one a draw).
+        numbers: Each ``name``, ``series`` and ``value``.
+        remarks: Sentences that the report has to show.
+    """
+    found = {"curves": list(curves), "numbers": list(numbers), "remarks": list(remarks)}
+    (out / "measured.json").write_text(json.dumps(found) + "\n", encoding="utf-8")
+
+
+def _short(chosen: dict[str, Any]) -> str:
+    """Which gates the best λ does not pass, and by how much."""
+    best = next(point for point in chosen["curve"] if point["weight"] == chosen["weight"])
+    missed = [gate for gate in best["gates"] if not gate["passed"]]
+    parts = [
+        f"'{gate['name']}' on {gate['worst']} "
+        + ("was not measured" if gate["short_by"] is None else f"by {100 * gate['short_by']:.1f} points")
+        for gate in missed
+    ]
+    return f"No λ passes all gates; the nearest, {chosen['weight']:g}, fails {', '.join(parts)}."

@@ -1,0 +1,131 @@
+"""Measured curves of several models, brought together: means, intervals and paired differences at every point."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spillover.core.statistics import hierarchical_bootstrap
+from spillover.experiments.claims import Rate
+
+Table = NDArray[np.float64]
+"""Models × draws."""
+
+
+@dataclass
+class Curve:
+    """One metric of one measure, over all models."""
+
+    measure: str
+    metric: str
+    title: str
+    x_label: str
+    y_label: str
+    series: dict[str, dict[float, list[list[float]]]] = field(default_factory=dict)
+    """Name to x to the values of each model."""
+
+    def table(self, name: str, x: float) -> Table:
+        """What the models gave at one point; ``nan`` where one was not measured."""
+        return np.array(self.series[name][x], dtype=np.float64)
+
+    def differences(self, first: str, second: str, level: float) -> list[tuple[float, Rate]]:
+        """First minus second at each x that both have, each model against itself, means over its draws."""
+        points = []
+        for x in self.series.get(first, {}):
+            if x not in self.series.get(second, {}):
+                continue
+            by_model = np.nanmean(self.table(first, x), 1) - np.nanmean(self.table(second, x), 1)
+            value, (low, high) = hierarchical_bootstrap(by_model[:, None], level)
+            if np.isfinite(value):
+                points.append((x, Rate(value, low, high)))
+        return points
+
+    def results(self, level: float) -> dict[str, Any]:
+        """As plain JSON values."""
+        series = []
+        for name, points in self.series.items():
+            found = [(x, self.table(name, x)) for x in points]
+            means = [(x, *hierarchical_bootstrap(table, level)) for x, table in found]
+            series.append(
+                {
+                    "name": name,
+                    "x": [x for x, _, _ in means],
+                    "y": [_number(value) for _, value, _ in means],
+                    "lo": [_number(low) for _, _, (low, _) in means],
+                    "hi": [_number(high) for _, _, (_, high) in means],
+                    "n_models": max((len(table) for _, table in found), default=0),
+                    "n_draws": max((table.shape[1] for _, table in found), default=0),
+                }
+            )
+        return {
+            "metric": self.metric,
+            "title": self.title,
+            "x_label": self.x_label,
+            "y_label": self.y_label,
+            "series": series,
+        }
+
+
+@dataclass
+class Measure:
+    """Everything one measure gave."""
+
+    name: str
+    title: str
+    curves: list[Curve]
+    numbers: dict[tuple[str, str], list[float]]
+    """(what, series) to the value of each model."""
+    remarks: list[str]
+
+    def results(self, level: float) -> dict[str, Any]:
+        """As plain JSON values."""
+        numbers = []
+        for (name, series), values in self.numbers.items():
+            mean, (low, high) = hierarchical_bootstrap(np.array(values, dtype=np.float64)[:, None], level)
+            numbers.append(
+                {
+                    "name": name,
+                    "series": series,
+                    "value": _number(mean),
+                    "interval": [_number(low), _number(high)],
+                    "n_models": len(values),
+                }
+            )
+        return {
+            "name": self.name,
+            "title": self.title,
+            "curves": [curve.results(level) for curve in self.curves],
+            "numbers": numbers,
+            "remarks": self.remarks,
+        }
+
+
+def read_measure(name: str, title: str, folders: Sequence[Path]) -> Measure:
+    """Bring together the ``measured.json`` of a measure's stages, one for each model or pair of models."""
+    curves: dict[str, Curve] = {}
+    numbers: dict[tuple[str, str], list[float]] = {}
+    remarks: list[str] = []
+    for folder in folders:
+        found = json.loads((folder / "measured.json").read_text(encoding="utf-8"))
+        for given in found["curves"]:
+            labels = {key: given[key] for key in ("metric", "title", "x_label", "y_label")}
+            curve = curves.setdefault(given["metric"], Curve(name, **labels))
+            for series in given["series"]:
+                points = curve.series.setdefault(series["name"], {})
+                for point in series["points"]:
+                    values = [float("nan") if value is None else value for value in point["values"]]
+                    points.setdefault(point["x"], []).append(values)
+        for given in found["numbers"]:
+            value = float("nan") if given["value"] is None else given["value"]
+            numbers.setdefault((given["name"], given["series"]), []).append(value)
+        remarks += [remark for remark in found["remarks"] if remark not in remarks]
+    return Measure(name, title, list(curves.values()), numbers, remarks)
+
+
+def _number(value: float) -> float | None:
+    """JSON has no ``nan``; what was not measured is null. Curves span orders of magnitude, so digits are kept."""
+    return float(f"{value:.6g}") if np.isfinite(value) else None
