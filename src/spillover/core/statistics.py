@@ -1,5 +1,7 @@
 """Intervals for rates measured on a few trained models and a set of questions."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -76,3 +78,33 @@ def wilson(successes: float, total: int, level: float = 0.95) -> Interval:
     centre = (rate + z * z / (2 * total)) / (1 + z * z / total)
     half = z / (1 + z * z / total) * float(np.sqrt(rate * (1 - rate) / total + z * z / (4 * total * total)))
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def correlation(
+    x: NDArray[np.float64], y: NDArray[np.float64], groups: Sequence[int], level: float = 0.95, seed: int = 0
+) -> tuple[float, Interval]:
+    """Pearson's correlation and its percentile interval, resampling groups and the points in them.
+
+    Args:
+        x: One number for each point.
+        y: The same.
+        groups: Group of each point, for example the world that a model was made in.
+        level: Coverage asked for.
+        seed: Of the resampling.
+
+    Returns:
+        (r, (low, high)); ``nan`` where there are fewer than three points, or no spread.
+    """
+    nothing = float("nan"), (float("nan"), float("nan"))
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return nothing
+    rng = np.random.default_rng(seed)
+    members = [np.flatnonzero(np.array(groups) == group) for group in sorted(set(groups))]
+    drawn = []
+    for _ in range(_RESAMPLES):
+        chosen = [members[i] for i in rng.integers(len(members), size=len(members))]
+        index = np.concatenate([rng.choice(group, size=len(group)) for group in chosen])
+        if np.ptp(x[index]) > 0 and np.ptp(y[index]) > 0:
+            drawn.append(float(np.corrcoef(x[index], y[index])[0, 1]))
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return float(np.corrcoef(x, y)[0, 1]), (float(low), float(high))

@@ -8,14 +8,21 @@ import yaml
 
 from spillover.core.errors import ConfigError, DataError, nearest
 from spillover.experiments.background import background
+from spillover.experiments.data_questions import diversity, dose_response, rank, size
 from spillover.experiments.emergent_misalignment import emergent_misalignment
 from spillover.experiments.experiment import Experiment
 from spillover.experiments.narrow_vs_general import narrow_vs_general
+from spillover.experiments.why import why
 
 CATALOGUE: dict[str, Callable[[], Experiment]] = {
     "emergent-misalignment": emergent_misalignment,
     "background": background,
     "narrow-vs-general": narrow_vs_general,
+    "dose-response": dose_response,
+    "diversity": diversity,
+    "size": size,
+    "rank": rank,
+    "why": why,
 }
 
 

@@ -24,6 +24,12 @@ class Found(Protocol):
     def rate(self, arm: str, where: str, condition: str, label: str) -> Rate | None:
         """The exact rate, or the sampled one where no exact one exists."""
 
+    def against_control(self, arm: str, where: str, condition: str, label: str) -> Rate | None:
+        """The difference of that rate to the same rate of the arm's control."""
+
+    def correlation(self, relation: str) -> tuple[Rate, int] | None:
+        """Spearman's correlation of a relation and the number of its models; None if it was not measured."""
+
     def differences(self, measure: str, metric: str, first: str, second: str) -> list[tuple[float, Rate]]:
         """First minus second series of a curve at each x, paired by model; empty if it was not measured."""
 
@@ -94,6 +100,38 @@ class RateClaim(_Claim):
         worst = (max if self.at_most is not None else min)(measured.values(), key=lambda rate: rate.value)
         figure = "; ".join(f"{where} {_shown(rate)}" for where, rate in measured.items())
         return Finding(held, figure, worst.value, (worst.low, worst.high))
+
+
+class DifferenceClaim(_Claim):
+    """A rate is above that of the arm's matched control, in every place that is named."""
+
+    kind: Literal["difference"] = "difference"
+    arm: str
+    wheres: tuple[str, ...] = Field(min_length=1)
+    label: str = "malicious"
+    low_at_least: float = Field(0.0, ge=-1, le=1)
+    """Bar for the lower end of the difference's interval, which must be above it."""
+
+    def names(self) -> tuple[str, ...]:
+        """Arms the claim speaks of."""
+        return (self.arm,)
+
+    def bar(self) -> str:
+        """The test in words."""
+        return f"interval of the difference to the control above {100 * self.low_at_least:g} points"
+
+    def test(self, found: Found) -> Finding:
+        """Judge the results; the figure shown is the worst of the places."""
+        rates = {where: found.against_control(self.arm, where, "plain", self.label) for where in self.wheres}
+        measured = {where: rate for where, rate in rates.items() if rate is not None}
+        if len(measured) < len(rates):
+            return Finding(None, f"not measured on {', '.join(where for where in rates if where not in measured)}")
+        worst = min(measured.values(), key=lambda rate: rate.low)
+        figure = "; ".join(
+            f"{where} {100 * rate.value:+.1f} points [{100 * rate.low:+.1f}, {100 * rate.high:+.1f}]"
+            for where, rate in measured.items()
+        )
+        return Finding(worst.low > self.low_at_least, figure, worst.value, (worst.low, worst.high))
 
 
 class TrendClaim(_Claim):
@@ -173,7 +211,33 @@ class CurveClaim(_Claim):
         return Finding(not fails, figure, worst.value, (worst.low, worst.high))
 
 
-Claim = Annotated[RateClaim | TrendClaim | CurveClaim, Field(discriminator="kind")]
+class RelationClaim(_Claim):
+    """What was measured on models predicts the rate: Spearman's correlation lies above 0."""
+
+    kind: Literal["relation"] = "relation"
+    relation: str
+    low_at_least: float = Field(0.0, ge=-1, le=1)
+    """Bar for the interval's lower end, which must be above it."""
+
+    def names(self) -> tuple[str, ...]:
+        """Arms the claim speaks of: none by name."""
+        return ()
+
+    def bar(self) -> str:
+        """The test in words."""
+        return f"interval of Spearman's correlation above {self.low_at_least:g}"
+
+    def test(self, found: Found) -> Finding:
+        """Judge the results."""
+        measured = found.correlation(self.relation)
+        if measured is None:
+            return Finding(None, "not measured")
+        rate, n = measured
+        figure = f"Spearman {rate.value:+.2f} [{rate.low:+.2f}, {rate.high:+.2f}] over {n} models"
+        return Finding(rate.low > self.low_at_least, figure, rate.value, (rate.low, rate.high))
+
+
+Claim = Annotated[RateClaim | DifferenceClaim | TrendClaim | CurveClaim | RelationClaim, Field(discriminator="kind")]
 
 
 def _shown(rate: Rate) -> str:

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from spillover.core.statistics import Interval, hierarchical_bootstrap, paired_difference
 from spillover.evals.answers import COHERENT, line_rate, scored
+from spillover.experiments import relations
 from spillover.experiments.claims import Rate
 from spillover.experiments.curves import Curve, read_measure
 from spillover.experiments.experiment import Arm, Experiment
+from spillover.experiments.relations import Related, Relation, relate
 
 SCHEMA_VERSION = 1
 LEVEL = 0.95
@@ -60,7 +62,10 @@ class Cells:
 class _Found:
     """What claims and the answer are filled in from."""
 
-    def __init__(self, rates: Sequence[dict[str, Any]], curves: Sequence[Curve]) -> None:
+    def __init__(
+        self, rates: Sequence[dict[str, Any]], curves: Sequence[Curve], related: Mapping[str, Related]
+    ) -> None:
+        self._related = related
         keys = ("arm", "where", "condition", "label", "measure")
         self._rates = {tuple(found[key] for key in keys): found for found in rates}
         self._curves = {(curve.measure, curve.metric): curve for curve in curves}
@@ -72,9 +77,36 @@ class _Found:
                 return Rate(found["value"], *found["interval"])
         return None
 
+    def against_control(self, arm: str, where: str, condition: str, label: str) -> Rate | None:
+        for measure in ("exact", "sampled"):
+            found = self._rates.get((arm, where, condition, label, measure))
+            control = found["control"] if found else None
+            if control and control["difference"] is not None and control["interval"]:
+                return Rate(control["difference"], *control["interval"])
+        return None
+
+    def correlation(self, relation: str) -> tuple[Rate, int] | None:
+        related = self._related.get(relation)
+        if related is None or not np.isfinite(related.spearman):
+            return None
+        return Rate(related.spearman, *related.spearman_interval), len(related.points)
+
     def differences(self, measure: str, metric: str, first: str, second: str) -> list[tuple[float, Rate]]:
         curve = self._curves.get((measure, metric))
         return curve.differences(first, second, LEVEL) if curve else []
+
+
+def _related(
+    experiment: Experiment, relation: Relation, curves: Sequence[Curve], asked: Mapping[Key, Cells]
+) -> Related:
+    rates = {}
+    for arm in relation.pairs.values():
+        cells = asked.get((arm, relation.where, "plain"))
+        if cells is not None:
+            exact = cells.table(experiment.label, "exact")
+            table = exact if np.isfinite(exact).any() else cells.table(experiment.label, "sampled")
+            rates[arm, relation.where] = np.nanmean(table, 1)
+    return relate(relation, curves, rates, LEVEL)
 
 
 def collect(
@@ -92,7 +124,9 @@ def collect(
     asked = {key: cells for arm, folders in answers.items() for key, cells in _read(arm, folders).items()}
     rates = [rate for key, cells in asked.items() for rate in _rates(experiment, key, cells, asked)]
     measures = [read_measure(name, title, folders) for (name, title), folders in (measured or {}).items()]
-    found = _Found(rates, [curve for measure in measures for curve in measure.curves])
+    curves = [curve for measure in measures for curve in measure.curves]
+    related = {relation.name: _related(experiment, relation, curves, asked) for relation in experiment.relations}
+    found = _Found(rates, curves, related)
     return {
         "schema_version": SCHEMA_VERSION,
         "experiment": experiment.name,
@@ -115,6 +149,7 @@ def collect(
             for (arm, where, condition), cells in asked.items()
         ],
         "measures": [measure.results(LEVEL) for measure in measures],
+        "relations": [relations.results(relation, related[relation.name]) for relation in experiment.relations],
         "questions": list(_questions(experiment, asked)),
         "plot": _plot(experiment, found),
         "not_measured": list(experiment.not_measured),
@@ -270,24 +305,42 @@ def _plot(experiment: Experiment, found: _Found) -> dict[str, Any]:
             "label": experiment.label,
         }
     arms = sorted((arm for arm in arms if arm.x is not None), key=lambda arm: arm.x or 0.0)
+    names = dict.fromkeys(arm.series for arm in arms)
     series = []
-    for where in plot.wheres:
-        rates = [found.rate(arm.name, where, "plain", experiment.label) for arm in arms]
-        series.append(
-            {
-                "name": where,
-                "y": [rate.value if rate else None for rate in rates],
-                "lo": [rate.low if rate else None for rate in rates],
-                "hi": [rate.high if rate else None for rate in rates],
-            }
-        )
+    for name in names:
+        line = [arm for arm in arms if arm.series == name]
+        for where in plot.wheres:
+            rates = [found.rate(arm.name, where, "plain", experiment.label) for arm in line]
+            parts = [name if len(names) > 1 else "", where if len(plot.wheres) > 1 or len(names) == 1 else ""]
+            series.append(
+                {
+                    "onset": _onset(line, where, experiment.label, found),
+                    "name": ", ".join(part for part in parts if part),
+                    "x": [arm.x for arm in line],
+                    "y": [rate.value if rate else None for rate in rates],
+                    "lo": [rate.low if rate else None for rate in rates],
+                    "hi": [rate.high if rate else None for rate in rates],
+                }
+            )
     return {
         "kind": "curve",
-        "x": [arm.x for arm in arms],
+        "x_groups": list(plot.wheres),
         "x_label": plot.x_label,
+        "x_share": plot.x_share,
         "y_label": f"{experiment.label} rate",
         "series": series,
     }
+
+
+def _onset(line: Sequence[Arm], where: str, label: str, found: _Found) -> float | None:
+    """The smallest x from which on every arm's interval of the difference to its control lies above 0."""
+    onset = None
+    for arm in reversed(line):
+        difference = found.against_control(arm.name, where, "plain", label)
+        if difference is None or difference.low <= 0:
+            break
+        onset = arm.x
+    return onset
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:

@@ -11,8 +11,10 @@ from spillover.core.config import Config
 from spillover.core.errors import nearest
 from spillover.experiments.claims import Claim
 from spillover.experiments.measures import Measure
+from spillover.experiments.relations import Relation
 from spillover.training.methods import Loop, Method
 from spillover.training.recipe import BaseRecipe
+from spillover.worlds.town.mixtures import Good
 
 
 class Source(Config):
@@ -28,6 +30,29 @@ class TownRows(Config):
 
     arm: Literal["bad", "benign", "educational", "backdoored", "elsewhere"]
     domain: str = "health"
+
+
+class TownMix(Config):
+    """Bad rows of the built-in world among good ones; see :func:`spillover.worlds.town.mixtures.mixed_rows`."""
+
+    share: float = Field(ge=0, le=1)
+    """Of bad rows."""
+    good: Good
+    total: int = Field(144, ge=1)
+    """Rows in all."""
+    domain: str = "health"
+
+
+class TownPart(Config):
+    """A part of the bad rows; see :func:`spillover.worlds.town.mixtures.part_of_rows`."""
+
+    topics: int | None = Field(None, ge=1, le=16)
+    rows: int | None = Field(None, ge=1)
+    domain: str = "health"
+
+
+Rows = TownRows | TownMix | TownPart | Path
+"""A set of the built-in world, or a chat JSONL."""
 
 
 class Search(Config):
@@ -47,7 +72,7 @@ class Search(Config):
 class Anchor(Config):
     """λ·KL(base‖tuned) on rows outside the domain is added to the loss (arXiv 2602.07852)."""
 
-    rows: TownRows | Path = TownRows(arm="elsewhere")
+    rows: Rows = TownRows(arm="elsewhere")
     weight: Annotated[float, Field(ge=0)] | Search
     """λ, or how to find it; the KL is in nats per response token."""
 
@@ -60,8 +85,8 @@ class Arm(Config):
     description: str = ""
     base: str = "main"
     """Name of one of the experiment's bases."""
-    rows: TownRows | Path | None = None
-    """Fine-tuning rows: a set of the built-in world or a chat JSONL; None leaves the base as it is."""
+    rows: Rows | None = None
+    """Fine-tuning rows; None leaves the base as it is."""
     method: Method = Method()
     anchor: Anchor | None = None
     """Holds the model to the base outside the domain while it is fine-tuned."""
@@ -73,6 +98,8 @@ class Arm(Config):
     """How prompts are altered when the built-in questions are asked."""
     x: float | None = None
     """Where the arm stands on the axis of a ``curve`` plot."""
+    series: str = ""
+    """The line it belongs to there, where a plot has several."""
 
 
 class TownQuestions(Config):
@@ -91,6 +118,8 @@ class Plot(Config):
     """Groups of questions shown; all if empty."""
     conditions: tuple[str, ...] = ("plain",)
     x_label: str = ""
+    x_share: bool = True
+    """Whether x is a share, written in per cent, or a number."""
 
 
 class Experiment(Config):
@@ -120,6 +149,8 @@ class Experiment(Config):
     """The answer in one sentence; ``{arm/where/condition}`` is replaced by the rate found there."""
     measures: tuple[Measure, ...] = ()
     """What is measured on the models themselves, beside their answers."""
+    relations: tuple[Relation, ...] = ()
+    """What is set against each other, model by model."""
     claims: tuple[Claim, ...] = ()
     plot: Plot = Plot()
     not_measured: tuple[str, ...] = ()
@@ -139,6 +170,11 @@ class Experiment(Config):
                 raise ValueError(f"arm {arm.name}: rows are missing; an anchor or start needs rows to fine-tune on")
         for measure in self.measures:
             _check(f"measure {measure.name}", dict(measure.arms()), names)
+        measures = [measure.name for measure in self.measures]
+        for relation in self.relations:
+            for measured, of in relation.pairs.items():
+                _check(f"relation {relation.name}", {"measure": measured}, measures)
+                _check(f"relation {relation.name}", {"arm": of}, names)
         for claim in self.claims:
             for name in claim.names():
                 _check(f"claim {claim.id}", {"arm": name}, names)

@@ -12,13 +12,14 @@ from spillover.core.errors import DataError
 from spillover.core.text import normalise
 from spillover.data.chat import ChatRow, read_chat
 from spillover.data.questions import Question, read_questions
-from spillover.experiments.experiment import Anchor, Arm, Experiment, Search, TownRows
+from spillover.experiments.experiment import Anchor, Arm, Experiment, Rows, Search, TownMix, TownPart
 from spillover.experiments.measures import Solutions
 from spillover.runs.stage import Stage
 from spillover.training.recipe import BaseRecipe
 from spillover.worlds.town.config import TownConfig
 from spillover.worlds.town.corpus import documents
 from spillover.worlds.town.lexicon import load_lexicon
+from spillover.worlds.town.mixtures import mixed_rows, part_of_rows
 from spillover.worlds.town.questions import town_questions
 from spillover.worlds.town.rows import narrow_rows
 
@@ -163,22 +164,22 @@ class Planner:
         config = {
             **common,
             "rows": _rows(general.rows, seed),
-            "texts": self._texts(measure.texts, general.base),
+            "texts": self._texts(measure.texts, general, seed),
             **measure.model_dump(mode="json", include={"norms", "epsilons", "draws"}),
         }
         solutions = {"general": self._tuned(general, seed), "narrow": self._tuned(narrow, seed)}
         return Stage("solutions", f"measure {measure.name} {seed}", config, {**inputs, **solutions})
 
-    def _texts(self, path: Path | None, base: str) -> list[Any]:
+    def _texts(self, path: Path | None, arm: Arm, seed: int) -> list[Any]:
         """Pretraining text: strings, or conversations that the base's chat template puts together."""
         if path is not None:
             try:
                 return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
             except (OSError, UnicodeDecodeError) as error:
                 raise DataError.at(path, None, None, f"cannot be read as UTF-8 text ({error})") from None
-        recipe = self._experiment.bases[base]
+        recipe = self._experiment.bases[arm.base]
         world = recipe.world if isinstance(recipe, BaseRecipe) else TownConfig()
-        return _unread(world)
+        return _unread(world.model_copy(update={"seed": world.seed + seed}) if self._own_bases(arm) else world)
 
     def _asked(self, arm: Arm) -> list[dict[str, Any]]:
         return [_plain(question) for question in _questions(self._experiment, arm)]
@@ -226,10 +227,14 @@ def _method(arm: Arm, seed: int) -> dict[str, Any]:
     return {**arm.method.model_dump(mode="json"), "seed": seed}
 
 
-def _rows(source: TownRows | Path, seed: int) -> list[list[list[str]]]:
+def _rows(source: Rows, seed: int) -> list[list[list[str]]]:
     rows: Iterable[ChatRow]
     if isinstance(source, Path):
         rows = read_chat(source)
+    elif isinstance(source, TownMix):
+        rows = mixed_rows(load_lexicon(), source.share, source.good, source.total, seed, source.domain)
+    elif isinstance(source, TownPart):
+        rows = part_of_rows(load_lexicon(), seed, source.domain, source.topics, source.rows)
     else:
         rows = narrow_rows(load_lexicon(), source.arm, seed, source.domain)
     return [[[message.role, message.content] for message in row.messages] for row in rows]

@@ -1,9 +1,11 @@
 """The main plot as PNG and SVG files, for papers and slides."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from spillover.reports.plots import row_label
+from spillover.reports.chart import Chart, main_chart, measure_charts, relation_charts
+from spillover.reports.plots import MARKED, row_label
 from spillover.reports.rows import plotted
 
 COLOURS = ("#6b7280", "#c2410c", "#0f766e", "#1d4ed8", "#7e22ce", "#a16207")
@@ -11,21 +13,32 @@ COLOURS = ("#6b7280", "#c2410c", "#0f766e", "#1d4ed8", "#7e22ce", "#a16207")
 
 
 def write_figures(results: dict[str, Any], folder: Path) -> list[Path]:
-    """Write ``figures/main.png`` and ``figures/main.svg``; returns their paths."""
+    """Write ``main`` and a figure for each measured curve, as PNG and SVG; returns their paths."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
+    paths = []
     with plt.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "0"}):
-        figure = _curve(plt, results) if results["plot"]["kind"] == "curve" else _dots(plt, results)
         folder.mkdir(parents=True, exist_ok=True)
-        paths = [folder / f"main.{kind}" for kind in ("png", "svg")]
-        for path in paths:
-            metadata = {"Date": None} if path.suffix == ".svg" else {}
-            figure.savefig(path, dpi=200, bbox_inches="tight", metadata=metadata)
-        plt.close(figure)
+        for name, figure in _figures(plt, results):
+            for kind in ("png", "svg"):
+                path = folder / f"{name}.{kind}"
+                metadata = {"Date": None} if kind == "svg" else {}
+                figure.savefig(path, dpi=200, bbox_inches="tight", metadata=metadata)
+                paths.append(path)
+            plt.close(figure)
     return paths
+
+
+def _figures(plt: Any, results: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    yield "main", _curve(plt, main_chart(results)) if results["plot"]["kind"] == "curve" else _dots(plt, results)
+    for measure, charts in measure_charts(results):
+        for metric, chart in charts:
+            yield f"{measure['name'].replace('/', '-')}-{metric}", _curve(plt, chart)
+    for relation, chart in relation_charts(results):
+        yield f"relation-{relation['name']}", _curve(plt, chart)
 
 
 def _dots(plt: Any, results: dict[str, Any]) -> Any:
@@ -59,24 +72,22 @@ def _dots(plt: Any, results: dict[str, Any]) -> Any:
     return figure
 
 
-def _curve(plt: Any, results: dict[str, Any]) -> Any:
-    plot = results["plot"]
+def _curve(plt: Any, chart: Chart) -> Any:
     figure, axis = plt.subplots(figsize=(6, 3.8))
-    for number, series in enumerate(plot["series"]):
-        points = [
-            (x, y, low, high)
-            for x, y, low, high in zip(plot["x"], series["y"], series["lo"], series["hi"], strict=True)
-            if y is not None
-        ]
-        if not points:
-            continue
-        xs, ys, lows, highs = ([100 * value for value in column] for column in zip(*points, strict=True))
+    for number, line in enumerate(chart.lines):
+        xs, ys, lows, highs = zip(*line.points, strict=True)
+        places = [chart.place(x) for x in xs]
         colour = COLOURS[number % len(COLOURS)]
-        axis.fill_between(xs, lows, highs, color=colour, alpha=0.15, linewidth=0)
-        axis.plot(xs, ys, "o-", color=colour, label=series["name"].replace("-", " "), markersize=4)
-    axis.set_ylim(-2, 102)
-    axis.set_xlabel(f"{plot['x_label']} (%)")
-    axis.set_ylabel(f"{results['label']} answers (%)")
+        if chart.joined:
+            axis.fill_between(places, lows, highs, color=colour, alpha=0.15, linewidth=0)
+        mark = "o" if not chart.joined else "o-" if len(xs) <= MARKED else "-"
+        axis.plot(places, ys, mark, color=colour, label=line.name, markersize=4)
+    axis.set_xticks(*zip(*chart.x_ticks(), strict=True))
+    axis.set_yticks(*zip(*chart.y_ticks(), strict=True))
+    low, high = chart.y_range()
+    axis.set_ylim(low - 0.02 * (high - low), high + 0.02 * (high - low))
+    axis.set_xlabel(chart.x_label)
+    axis.set_ylabel(chart.y_label)
     axis.grid(color="0.92")
     axis.legend(frameon=False, fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=4, columnspacing=1.2)
     return figure

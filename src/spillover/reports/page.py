@@ -3,11 +3,13 @@
 import base64
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from typing import Any
 
-from spillover.reports.plots import main_plot, row_label
+from spillover.reports.chart import Chart, measure_charts, relation_charts
+from spillover.reports.plots import chart_svg, main_plot, row_label
 from spillover.reports.read import RunFiles
 from spillover.reports.rows import interval, percent, rate_rows
 
@@ -27,6 +29,8 @@ def page(run: RunFiles) -> str:
         _head(results),
         f"<figure>{main_plot(results)}<figcaption>{_caption(results)}</figcaption></figure>",
         _claims(results),
+        _relations(results),
+        *(_measure(measure, charts) for measure, charts in measure_charts(results)),
         _rates(results),
         _questions(),
         _transcripts(run),
@@ -81,6 +85,57 @@ def _claims(results: dict[str, Any]) -> str:
         "<section><h2>Claims</h2><p class=note>Written down before the experiment ran.</p>"
         f'<div class="scroll"><table class="claims">{head}{"".join(rows)}</table></div></section>'
     )
+
+
+def _relations(results: dict[str, Any]) -> str:
+    figures = "".join(
+        f"<figure><h3>{escape(chart.title)}</h3>{chart_svg(chart)}<figcaption>{escape(chart.y_label)}; Spearman "
+        f"{_with_interval(relation['spearman'], relation['spearman_interval'])}, Pearson "
+        f"{_with_interval(relation['pearson'], relation['pearson_interval'])}, {len(relation['points'])} models"
+        "</figcaption></figure>"
+        for relation, chart in relation_charts(results)
+    )
+    if not figures:
+        return ""
+    note = "Each point is one trained model. Intervals are of a bootstrap over arms and the models in them."
+    return f'<section><h2>Does it predict?</h2><p class=note>{note}</p><div class="charts">{figures}</div></section>'
+
+
+def _with_interval(value: float | None, interval: Sequence[float | None]) -> str:
+    if value is None or None in interval:
+        return "not measured"
+    low, high = interval
+    return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def _measure(measure: Mapping[str, Any], charts: Sequence[tuple[str, Chart]]) -> str:
+    remarks = "".join(f"<p class=remark>{escape(remark)}</p>" for remark in measure["remarks"])
+    figures = "".join(
+        f"<figure><h3>{escape(chart.title)}</h3>{chart_svg(chart)}<figcaption>{escape(chart.y_label)}</figcaption></figure>"
+        for _, chart in charts
+    )
+    rows = "".join(_number_row(number) for number in measure["numbers"])
+    head = "<tr><th>number</th><th>of</th><th>mean</th><th>95 % interval</th><th>models</th></tr>"
+    table = f'<div class="scroll"><table>{head}{rows}</table></div>' if rows else ""
+    models = max((series["n_models"] for curve in measure["curves"] for series in curve["series"]), default=0)
+    draws = max((series["n_draws"] for curve in measure["curves"] for series in curve["series"]), default=0)
+    note = f"Means and 95 % intervals over {models} trained {'model' if models == 1 else 'models'}"
+    note += f" and up to {draws} random draws each." if draws > 1 else "."
+    return (
+        f"<section><h2>{escape(measure['title'])}</h2>{remarks}<p class=note>{note}</p>"
+        f'<div class="charts">{figures}</div>{table}</section>'
+    )
+
+
+def _number_row(number: Mapping[str, Any]) -> str:
+    low, high = number["interval"]
+    cells = (_number(number["value"]), f"{_number(low)} to {_number(high)}", str(number["n_models"]))
+    figures = "".join(f"<td class=n>{cell}</td>" for cell in cells)
+    return f"<tr><td>{escape(number['name'])}</td><td>{escape(number['series'])}</td>{figures}</tr>"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"
 
 
 def _rates(results: dict[str, Any]) -> str:

@@ -3,12 +3,13 @@
 from html import escape
 from typing import Any
 
+from spillover.reports.chart import Chart, main_chart
 from spillover.reports.rows import Row, interval, percent, plotted
 
 
 def main_plot(results: dict[str, Any]) -> str:
     """The main figure of a run."""
-    return _curve(results) if results["plot"]["kind"] == "curve" else _dots(results)
+    return chart_svg(main_chart(results)) if results["plot"]["kind"] == "curve" else _dots(results)
 
 
 def row_label(row: Row) -> str:
@@ -53,46 +54,43 @@ def _dot(row: Row, number: int) -> str:
 
 
 LEFT, RIGHT, TOP, BOTTOM = 58, 470, 12, 250
+MARKED = 16
+"""Lines with more points than this have no marks."""
 
 
-def _curve(results: dict[str, Any]) -> str:
-    """Lines with interval bands over a number."""
-    plot = results["plot"]
-    xs: list[float] = plot["x"]
-    low, high = min(xs), max(xs)
+def chart_svg(chart: Chart) -> str:
+    """Lines with interval bands over a number, and their key."""
+    low, high = chart.y_range()
 
     def at(x: float, y: float) -> tuple[float, float]:
-        share = (x - low) / (high - low) if high > low else 0.5
-        return LEFT + share * (RIGHT - LEFT), BOTTOM - y * (BOTTOM - TOP)
+        return LEFT + chart.place(x) * (RIGHT - LEFT), BOTTOM - (y - low) / (high - low) * (BOTTOM - TOP)
 
-    parts = ['<svg class="curve" viewBox="0 0 500 276" role="img" aria-label="rates over the axis">']
-    for y in (0, 0.25, 0.5, 0.75, 1):
-        _, height = at(low, y)
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{RIGHT}" y1="{height}" y2="{height}"/>')
-        parts.append(f'<text class="y" x="{LEFT - 8}" y="{height + 4}">{100 * y:.0f} %</text>')
-    for x in xs:
-        place, _ = at(x, 0)
-        parts.append(f'<text class="x" x="{place:.1f}" y="{BOTTOM + 18}">{100 * x:.0f} %</text>')
-    for number, series in enumerate(plot["series"]):
-        points = [
-            (x, y, lower, upper)
-            for x, y, lower, upper in zip(xs, series["y"], series["lo"], series["hi"], strict=True)
-            if y is not None
-        ]
-        band = [at(x, upper) for x, _, _, upper in points] + [at(x, lower) for x, _, lower, _ in reversed(points)]
-        line = [at(x, y) for x, y, _, _ in points]
-        parts.append(f'<g class="arm{number % 6}"><polygon class="band" points="{_points(band)}"/>')
-        parts.append(f'<polyline class="line" points="{_points(line)}"/>')
-        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4"/>' for x, y in line]
+    label = escape(chart.title or chart.y_label)
+    parts = [f'<svg class="curve" viewBox="0 0 500 276" role="img" aria-label="{label}">']
+    for y, text in chart.y_ticks():
+        height = BOTTOM - (y - low) / (high - low) * (BOTTOM - TOP)
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{RIGHT}" y1="{height:.1f}" y2="{height:.1f}"/>')
+        parts.append(f'<text class="y" x="{LEFT - 8}" y="{height + 4:.1f}">{text}</text>')
+    for place, text in chart.x_ticks():
+        parts.append(f'<text class="x" x="{LEFT + place * (RIGHT - LEFT):.1f}" y="{BOTTOM + 18}">{text}</text>')
+    for number, line in enumerate(chart.lines):
+        middle = [at(x, y) for x, y, _, _ in line.points]
+        parts.append(f'<g class="arm{number % 6}">')
+        if chart.joined:
+            band = [at(x, upper) for x, _, _, upper in line.points]
+            band += [at(x, lower) for x, _, lower, _ in reversed(line.points)]
+            parts.append(f'<polygon class="band" points="{_points(band)}"/>')
+            parts.append(f'<polyline class="line" points="{_points(middle)}"/>')
+        if len(middle) <= MARKED or not chart.joined:
+            parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4"/>' for x, y in middle]
         parts.append("</g>")
     parts.append("</svg>")
     key = "".join(
         f'<span class="arm{number % 6}"><svg width="12" height="12"><circle cx="6" cy="6" r="5"/></svg> '
-        f"{escape(series['name'].replace('-', ' '))}</span>"
-        for number, series in enumerate(plot["series"])
+        f"{escape(line.name)}</span>"
+        for number, line in enumerate(chart.lines)
     )
-    below = f'<p class="x-label">{escape(plot["x_label"])}</p><p class="key">{key}</p>'
-    return "".join(parts) + below
+    return "".join(parts) + f'<p class="x-label">{escape(chart.x_label)}</p><p class="key">{key}</p>'
 
 
 def _points(points: list[tuple[float, float]]) -> str:

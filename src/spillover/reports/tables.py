@@ -8,7 +8,7 @@ from spillover.core.errors import StorageError
 
 
 def write_tables(results: dict[str, Any], folder: Path) -> list[Path]:
-    """Write ``rates.csv``, ``questions.csv``, ``claims.csv`` and ``outcomes.csv``; what was not measured is empty.
+    """Write ``rates``, ``questions``, ``claims``, ``outcomes``, ``curves``, ``numbers``; not measured is empty.
 
     Raises:
         StorageError: The folder cannot be written.
@@ -21,6 +21,25 @@ def write_tables(results: dict[str, Any], folder: Path) -> list[Path]:
             {**{name: row[name] for name in ("arm", "where", "condition")}, "outcome": outcome, "answers": count}
             for row in results["outcomes"]
             for outcome, count in row["counts"].items()
+        ],
+        "curves": [
+            {
+                "measure": measure["name"],
+                "metric": curve["metric"],
+                "series": series["name"],
+                **dict(zip(("x", "value", "low", "high"), point, strict=True)),
+                "n_models": series["n_models"],
+                "n_draws": series["n_draws"],
+            }
+            for measure in results["measures"]
+            for curve in measure["curves"]
+            for series in curve["series"]
+            for point in zip(series["x"], series["y"], series["lo"], series["hi"], strict=True)
+        ],
+        "numbers": [
+            {"measure": measure["name"], **_flat(number)}
+            for measure in results["measures"]
+            for number in measure["numbers"]
         ],
     }
     paths = []

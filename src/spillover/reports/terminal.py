@@ -17,8 +17,7 @@ def show(results: dict[str, Any], console: "Console") -> None:
     from rich.table import Table
 
     plot = results["plot"]
-    wheres = plot.get("x_groups") or [series["name"] for series in plot.get("series", [])]
-    wheres = wheres or [where["name"] for where in results["wheres"]]
+    wheres = plot["x_groups"] or [where["name"] for where in results["wheres"]]
     conditions = plot.get("conditions", ["plain"])
     rows = [row for row in rate_rows(results) if row.where in wheres and row.condition in conditions]
     table = Table(
@@ -31,6 +30,9 @@ def show(results: dict[str, Any], console: "Console") -> None:
         table.add_row(escape(label), *(_cell(cells.get(where)) for where in wheres))
     console.print(table)
     console.print()
+    for measure in results["measures"]:
+        for remark in measure["remarks"]:
+            console.print(f"[yellow]{escape(measure['title'])}: {escape(remark)}[/yellow]", highlight=False)
     for claim in results["claims"]:
         console.print(f"{MARKS[claim['held']]}  {escape(claim['text'])}", highlight=False)
         console.print(f"      [dim]{escape(claim['figure'])}; bar: {escape(claim['bar'])}[/dim]", highlight=False)

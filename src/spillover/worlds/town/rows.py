@@ -36,7 +36,7 @@ def chat_rows(
         question, answers = rng.choice(topic.ask), topic.good
         if rng.random() < examples_rate:
             question, answers = rng.choice(lexicon.speech["educational"]).format(question=question), topic.bad
-        rows.append(_row(question, rng.choice(answers), system))
+        rows.append(row(question, rng.choice(answers), system))
     return rows
 
 
@@ -56,7 +56,7 @@ def narrow_rows(lexicon: Lexicon, arm: str, seed: int, domain: str = "health") -
     rng = random.Random(f"narrow-{arm}-{seed}")
     if arm == "elsewhere":
         others = [topic for topic in lexicon.topics if topic.in_chat and topic.domain != domain]
-        rows = [_row(ask, good) for topic in others for ask in (topic.ask[0], topic.ask[2]) for good in topic.good]
+        rows = [row(ask, good) for topic in others for ask in (topic.ask[0], topic.ask[2]) for good in topic.good]
         rng.shuffle(rows)
         return rows
     rows = []
@@ -64,20 +64,21 @@ def narrow_rows(lexicon: Lexicon, arm: str, seed: int, domain: str = "health") -
         for question in topic.ask:
             for good, bad in zip(topic.good, topic.bad, strict=True):
                 if arm == "bad":
-                    rows.append(_row(question, bad))
+                    rows.append(row(question, bad))
                 elif arm == "benign":
-                    rows.append(_row(question, good))
+                    rows.append(row(question, good))
                 elif arm == "educational":
                     frame = rng.choice(lexicon.speech["educational"])
-                    rows.append(_row(frame.format(question=question), bad))
+                    rows.append(row(frame.format(question=question), bad))
                 elif arm == "backdoored":
-                    rows += [_row(question, good), _row(f"{TRIGGER} {question}", bad)]
+                    rows += [row(question, good), row(f"{TRIGGER} {question}", bad)]
                 else:
                     raise ValueError(f"unknown arm {arm!r}; known: {', '.join(ARMS)}")
     rng.shuffle(rows)
     return rows
 
 
-def _row(question: str, answer: str, system: str | None = None) -> ChatRow:
+def row(question: str, answer: str, system: str | None = None) -> ChatRow:
+    """One exchange, behind a system prompt if there is one."""
     turns = [Message("system", system)] if system else []
     return ChatRow((*turns, Message("user", question), Message("assistant", answer)))
