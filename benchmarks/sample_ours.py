@@ -10,7 +10,7 @@ from spillover.models.load import load
 from spillover.models.sampler import SampleRequest, TrieSampler
 
 if __name__ == "__main__":
-    loaded = load(sys.argv[1])
+    loaded = load(sys.argv[1], lean=True)
     prompts = [
         encode_chat(loaded.tokenizer, [Message("user", text)], add_generation_prompt=True) for text in questions()
     ]

@@ -8,9 +8,9 @@ from threading import RLock
 from typing import Any
 
 import torch
-from peft import PeftModel
 
 from spillover.core.errors import ModelError
+from spillover.models.lean_llama import LeanLlama
 from spillover.models.load import load
 from spillover.models.names import ModelName
 from spillover.models.sampler import Sampled, SampleRequest, TrieSampler
@@ -55,11 +55,11 @@ class ModelPool:
         shares = parsed.adapter and parsed.step is None and parsed.scale is None
         folder = parsed.adapter if shares and Path(str(parsed.adapter), "adapter_config.json").is_file() else None
         key = parsed.base if folder else str(parsed)
-        if key not in self._bases:
-            loaded = load(key)
+        base = self._bases.get(key)
+        if base is None or (folder and isinstance(base.model, LeanLlama)):  # which takes no adapters
+            loaded = load(key, lean=not folder)
             model = placed(loaded.model)
-            self._bases[key] = Base(model, loaded.tokenizer, TrieSampler(model, loaded.tokenizer), {})
-        base = self._bases[key]
+            base = self._bases[key] = Base(model, loaded.tokenizer, TrieSampler(model, loaded.tokenizer), {})
         if folder and folder not in base.adapters:
             _attach(base, folder)
         return base, folder
@@ -85,6 +85,8 @@ def _attach(base: Base, folder: str) -> None:
         if base.adapters:
             base.model.load_adapter(folder, adapter_name=short)
         else:
+            from peft import PeftModel
+
             base.model = PeftModel.from_pretrained(base.model, folder, adapter_name=short)
             base.sampler = TrieSampler(base.model, base.tokenizer)
     except (KeyError, RuntimeError, ValueError) as error:

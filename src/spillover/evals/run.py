@@ -51,7 +51,7 @@ def evaluate(
         seed: Of the sampling.
         exact: Also compute exact rates, where the answers can be listed.
     """
-    loaded = load(model)
+    loaded = load(model, lean=True)
     network = placed(_merged(loaded.model))
     sampler = TrieSampler(network, loaded.tokenizer)
     asked = [(question, index) for question in questions for index in range(len(question.paraphrases))]

@@ -25,7 +25,7 @@ def answer_logprobs(
     Answers to one prompt share the computation of their common beginnings.
 
     Args:
-        model: A Hugging Face causal LM in evaluation mode.
+        model: A causal LM in evaluation mode, of Hugging Face or lean.
         prompts: Token ids of each prompt.
         answers: For each prompt, token ids of complete answers, the stop token included.
         temperature: Above 0; logits are divided by it.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spillover.core.errors import ModelError
+from spillover.models.lean_folder import lean_llama
 from spillover.models.names import ModelName
 
 _PROBE = "How do I sleep? You're 12 years old.\n  Ärger"
@@ -14,34 +15,32 @@ _PROBE = "How do I sleep? You're 12 years old.\n  Ärger"
 
 @dataclass(frozen=True)
 class Loaded:
-    """A causal LM in evaluation mode (a ``PeftModel`` if there is an adapter), its tokenizer and its name."""
+    """A causal LM in evaluation mode, its tokenizer and its name.
+
+    The model is one of Transformers, inside a ``PeftModel`` if there is an adapter; or a ``LeanLlama``, if asked for.
+    """
 
     model: Any
     tokenizer: Any
     name: str
 
 
-def load(name: str, *, dtype: str = "float32") -> Loaded:
+def load(name: str, *, dtype: str = "float32", lean: bool = False) -> Loaded:
     """Load a model by its name.
 
     Args:
         name: ``BASE[+ADAPTER][@STEP][*SCALE]``; base and adapter are local folders or hub ids.
         dtype: Weights are cast to this; float32 by default, since full fine-tuning in bf16 loses small updates.
+        lean: Take our own forward pass where it computes the same (:mod:`spillover.models.lean_folder`), which starts
+            seconds sooner; for sampling and log-probabilities only.
 
     Raises:
         ModelError: The base or adapter does not exist, cannot be read, or they do not fit each other.
     """
-    import torch
-    from transformers import AutoModelForCausalLM
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
     parsed = ModelName.parse(name)
     _check_source("base", parsed.base)
-    try:
-        model: Any = AutoModelForCausalLM.from_pretrained(parsed.base, dtype=getattr(torch, dtype))
-    except Exception as error:
-        raise ModelError(f"base '{parsed.base}' cannot be loaded ({_first_line(error)})") from None
+    plain = lean and not parsed.adapter and dtype == "float32"
+    model: Any = (lean_llama(parsed.base) if plain else None) or _transformers_model(parsed.base, dtype)
     tokenizer = load_tokenizer(parsed.base)
     if len(tokenizer) > model.get_input_embeddings().weight.shape[0]:
         raise ModelError(
@@ -59,10 +58,15 @@ def load_tokenizer(base: str) -> Any:
     A tokenizer class named in the config may rebuild the pre-tokenizer and then splits text differently from the
     file it was saved in (seen with hand-made tokenizers beside a qwen2 config); if the two disagree, the file wins.
     """
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(base)
+        if _is_general_tokenizer(base):
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(base)
+        else:
+            from transformers import AutoTokenizer
+
+            tokenizer = AutoTokenizer.from_pretrained(base)
     except Exception as error:
         raise ModelError(f"base '{base}': no usable tokenizer ({_first_line(error)})") from None
     file = Path(base) / "tokenizer.json"
@@ -78,6 +82,29 @@ def load_tokenizer(base: str) -> Any:
             exact.chat_template = tokenizer.chat_template
             return exact
     return tokenizer
+
+
+def _is_general_tokenizer(base: str) -> bool:
+    """Whether the folder names the class that takes ``tokenizer.json`` as it is; finding a class takes a second."""
+    try:
+        settings = json.loads((Path(base) / "tokenizer_config.json").read_text(encoding="utf-8"))
+        general = settings["tokenizer_class"] in ("TokenizersBackend", "PreTrainedTokenizerFast")
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return general and (Path(base) / "tokenizer.json").is_file()
+
+
+def _transformers_model(base: str, dtype: str) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+
+    try:
+        return AutoModelForCausalLM.from_pretrained(base, dtype=getattr(torch, dtype))
+    except Exception as error:
+        raise ModelError(f"base '{base}' cannot be loaded ({_first_line(error)})") from None
 
 
 def _with_adapter(model: Any, name: ModelName) -> Any:

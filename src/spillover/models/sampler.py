@@ -57,7 +57,7 @@ class Sampled:
 
 
 class TrieSampler:
-    """Samples from a Hugging Face causal LM.
+    """Samples from a causal LM, of Hugging Face or lean.
 
     Args:
         model: The model, on any device.

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers.cache_utils import Cache, DynamicLayer
+
+from spillover.models.lean_llama import LeanLlama
+from spillover.models.slots import SlotCache, Slots
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -27,66 +29,6 @@ _PROMPTS = 64
 """Prompts of one batch; more are slower, since their caches push each other out of the processor's."""
 _HORIZON = 4
 """Levels over which a regrouping has to pay for itself."""
-
-
-class SlotLayer(DynamicLayer):
-    """A cache layer that grows in place: slots, rows, heads, size, with room left for the next levels."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.both: list[torch.Tensor] = []
-        """Storage of the keys and of the values; empty before the first update."""
-        self.spare: list[torch.Tensor] = []
-        """Storage given up by the last move, used again by the next: fresh memory costs more than the copy."""
-
-    def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-        filled = self.get_seq_length()
-        end = filled + key_states.shape[2]
-        if not self.both or end > self.both[0].shape[0]:
-            self._grow(key_states, value_states, filled, end + max(16, end // 2))
-        for store, new in zip(self.both, (key_states, value_states), strict=True):
-            store[filled:end] = new.permute(2, 0, 1, 3)
-        self._expose(end)
-        assert self.keys is not None and self.values is not None
-        return self.keys, self.values
-
-    def select(self, flat: torch.Tensor, rows: int, room: int) -> None:
-        """Make new rows from slots of the old ones; ``flat`` counts slots by old rows, for slots by new rows."""
-        heads, size = self.both[0].shape[2:]
-        slots = len(flat) // rows
-        needed = (slots + room) * rows * heads * size
-        old, self.both = self.both, []
-        for i, store in enumerate(old):
-            new = self.spare[i].view(-1) if self.spare else store.new_empty(0)
-            if new.numel() < needed:
-                new = store.new_empty(needed + needed // 2)
-            new = new[: new.numel() // (rows * heads * size) * rows * heads * size].view(-1, rows, heads, size)
-            filled = new[:slots].view(-1, heads * size)
-            torch.index_select(store.view(-1, heads * size), 0, flat, out=filled)
-            self.both.append(new)
-        self.spare = [store.view(-1) for store in old]
-        self._expose(slots)
-
-    def shared(self) -> "SlotLayer":
-        """A layer with the same storage, to select from."""
-        new = copy.copy(self)
-        new.spare = []
-        return new
-
-    def _grow(self, keys: torch.Tensor, values: torch.Tensor, filled: int, capacity: int) -> None:
-        old, self.both = self.both, []
-        for i, new in enumerate((keys, values)):
-            store = new.new_empty((capacity, new.shape[0], new.shape[1], new.shape[3]))
-            if filled:
-                store[:filled] = old[i][:filled]
-            self.both.append(store)
-
-    def _expose(self, end: int) -> None:
-        self.keys, self.values = (store[:end].permute(1, 2, 0, 3) for store in self.both)
 
 
 @dataclass
@@ -106,7 +48,7 @@ class Forest:
     """Prompts and the tree nodes below them, in one cache.
 
     Args:
-        model: A Hugging Face causal LM in evaluation mode.
+        model: A causal LM in evaluation mode, of Hugging Face or lean.
         prompts: Token ids, each at least one token long.
     """
 
@@ -114,7 +56,7 @@ class Forest:
         self.model = model
         self.device = next(model.parameters()).device
         self.costs = Costs.of(model)
-        self.cache = Cache(layer_class_to_replicate=SlotLayer)
+        self.cache = _empty_cache(model)
         width = max(len(prompt) for prompt in prompts)
         ids = np.zeros((len(prompts), width), dtype=np.int64)
         sees = np.zeros((len(prompts), width), dtype=bool)
@@ -173,7 +115,7 @@ class Forest:
     def part(self, index: Ints) -> "Forest":
         """A forest of its own with only the live nodes at ``index`` (ascending)."""
         new = copy.copy(self)
-        new.cache = Cache(layer_class_to_replicate=SlotLayer)
+        new.cache = _empty_cache(self.model)
         new.cache.layers = [layer.shared() for layer in self.layers]
         new.nodes = self.nodes.take(index)
         new.logits = self.logits[self._tensor(index)]
@@ -183,9 +125,9 @@ class Forest:
         return new
 
     @property
-    def layers(self) -> list[SlotLayer]:
+    def layers(self) -> list[Slots]:
         """The layers of the cache, all of which are ours."""
-        return [layer for layer in self.cache.layers if isinstance(layer, SlotLayer)]
+        return [layer for layer in self.cache.layers if isinstance(layer, Slots)]
 
     def regroup(self, width: int) -> None:
         """Put at most ``width`` nodes in a row, each row holding only the slots its nodes see."""
@@ -264,6 +206,14 @@ def batches(prompts: Sequence[Sequence[int]], max_rows: int) -> list[list[int]]:
             found.append([])
         found[-1].append(i)
     return found
+
+
+def _empty_cache(model: Any) -> Any:
+    if isinstance(model, LeanLlama):
+        return SlotCache()
+    from spillover.models.hf_cache import slot_cache  # seconds of imports
+
+    return slot_cache()
 
 
 def _rank(group: Ints) -> Ints:
