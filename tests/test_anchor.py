@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from spillover.core.errors import ConfigError
+from spillover.core.errors import ConfigError, ModelError
 from spillover.models.chat_template import IGNORED, encode_row
 from spillover.models.load import load
 from spillover.training.anchor import Anchor, reference, switched_off, token_kl
@@ -139,3 +139,29 @@ def test_a_weight_below_zero_and_no_rows(tiny_base):
         _anchored(tiny_base("llama"), METHODS["lora"], weight=-1)
     with pytest.raises(ConfigError, match="there are none"):
         Anchor([], 1.0, lambda **inputs: None, METHODS["lora"], 1, 0)
+
+
+@pytest.mark.parametrize("kind", METHODS)
+def test_training_goes_on_from_a_solution_and_the_anchor_still_means_the_base(kind, tiny_base, tmp_path):
+    base, method = tiny_base("llama"), METHODS[kind].model_copy(update={"steps": 6, "learning_rate": 1e-2})
+    fine_tune(base, ROWS, method, tmp_path / "first")
+    still = method.model_copy(update={"learning_rate": 1e-12, "steps": 2})
+    encoded = (OTHERS, 0.5)
+    fine_tune(base, ROWS, still, tmp_path / "second", start=tmp_path / "first", anchor=encoded)
+
+    def log(name):
+        return [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+
+    assert log("second")[0]["loss"] < log("first")[0]["loss"]  # it begins where the first one ended
+    assert log("second")[0]["kl"] > 1e-4  # and is held to the base, not to where it began
+    summary = json.loads((tmp_path / "second" / "summary.json").read_text())
+    assert (summary["anchor_weight"], summary["anchor_rows"], summary["anchor_rows_too_long"]) == (0.5, len(OTHERS), 0)
+
+
+def test_a_start_of_another_kind_or_shape_is_an_error(tiny_base, tmp_path):
+    base = tiny_base("llama")
+    fine_tune(base, ROWS, Method(rank=2, steps=1), tmp_path / "lora")
+    with pytest.raises(ModelError, match="not written by a fine-tuning of kind 'steering'"):
+        fine_tune(base, ROWS, Method(kind="steering", layers=(0,)), tmp_path / "a", start=tmp_path / "lora")
+    with pytest.raises(ModelError, match="does not fit"):
+        fine_tune(base, ROWS, Method(rank=4), tmp_path / "b", start=tmp_path / "lora")
