@@ -65,7 +65,23 @@ def _caption(results: dict[str, Any]) -> str:
     return (
         f"Share of <b>{escape(results['label'])}</b> answers: exact probability over all answers that exist in the "
         "world where these can be listed, sampled otherwise. Bars are 95 % intervals over trained models and questions "
-        "(their numbers stand in the table)."
+        "(their numbers stand in the table)." + _onsets(results["plot"])
+    )
+
+
+def _onsets(plot: dict[str, Any]) -> str:
+    """From where on each line differs from its control, by a stated rule."""
+    if plot["kind"] != "curve":
+        return ""
+    found = []
+    for series in plot["series"]:
+        onset = series["onset"]
+        shown = "none" if onset is None else f"{100 * onset:.3g} %" if plot["x_share"] else f"{onset:g}"
+        found.append(f"{escape(series['name'].replace('-', ' '))} {shown}")
+    return (
+        " Onset, the smallest value from which on every interval of the difference to the control lies above 0: "
+        + "; ".join(found)
+        + "."
     )
 
 
