@@ -8,6 +8,7 @@ import pytest
 from spillover.core.errors import ConfigError
 from spillover.core.statistics import correlation
 from spillover.experiments.catalogue import find
+from spillover.experiments.claims import NumberClaim, Rate
 from spillover.experiments.curves import read_measure
 from spillover.experiments.relations import Relation, relate
 from spillover.experiments.stages import Planner
@@ -98,3 +99,27 @@ def test_every_weight_is_tried_on_a_seed_of_its_own_and_the_choice_feeds_the_arm
 def test_what_does_not_fit_is_named(changes, message):
     with pytest.raises(ConfigError, match=message):
         find("emergent-misalignment", {"claims": [], **changes})
+
+
+class _Numbers:
+    def __init__(self, rate):
+        self.rate = rate
+
+    def number(self, measure, name, series):
+        return self.rate if (measure, name, series) == ("m", "removed", "") else None
+
+
+@pytest.mark.parametrize(
+    ("bars", "held"),
+    [
+        ({"at_least": 0.6}, True),
+        ({"at_least": 0.8}, False),
+        ({"low_at_least": 0.5}, True),
+        ({"low_at_least": 0.65}, False),
+        ({"at_most": 0.5}, False),
+    ],
+)
+def test_a_number_claim_looks_at_the_mean_or_at_the_interval(bars, held):
+    claim = NumberClaim(id="c", text="", measure="m", name="removed", **bars)
+    assert claim.test(_Numbers(Rate(0.7, 0.6, 0.8))).held is held
+    assert claim.test(_Numbers(None)).held is None

@@ -33,6 +33,9 @@ class Found(Protocol):
     def differences(self, measure: str, metric: str, first: str, second: str) -> list[tuple[float, Rate]]:
         """First minus second series of a curve at each x, paired by model; empty if it was not measured."""
 
+    def number(self, measure: str, name: str, series: str) -> Rate | None:
+        """A number of a measure, its mean over models; None if it was not measured."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -211,6 +214,47 @@ class CurveClaim(_Claim):
         return Finding(not fails, figure, worst.value, (worst.low, worst.high))
 
 
+class NumberClaim(_Claim):
+    """A measured number, or the whole of its interval, lies above or below a bar."""
+
+    kind: Literal["number"] = "number"
+    measure: str
+    name: str
+    series: str = ""
+    at_least: float | None = None
+    low_at_least: float | None = None
+    """Bar for the interval's lower end."""
+    at_most: float | None = None
+
+    @model_validator(mode="after")
+    def _can_fail(self) -> "NumberClaim":
+        if self.at_least is None and self.low_at_least is None and self.at_most is None:
+            raise ValueError("a claim needs a bar: at_least, low_at_least or at_most")
+        return self
+
+    def names(self) -> tuple[str, ...]:
+        """Arms the claim speaks of: none by name."""
+        return ()
+
+    def bar(self) -> str:
+        """The test in words."""
+        bars = {"≥": self.at_least, "interval from ≥": self.low_at_least, "≤": self.at_most}
+        return ", ".join(f"{words} {bar:g}" for words, bar in bars.items() if bar is not None)
+
+    def test(self, found: Found) -> Finding:
+        """Judge the results."""
+        rate = found.number(self.measure, self.name, self.series)
+        if rate is None:
+            return Finding(None, "not measured")
+        held = (
+            (self.at_least is None or rate.value >= self.at_least)
+            and (self.low_at_least is None or rate.low >= self.low_at_least)
+            and (self.at_most is None or rate.value <= self.at_most)
+        )
+        figure = f"{rate.value:.3g} [{rate.low:.3g}, {rate.high:.3g}]"
+        return Finding(held, figure, rate.value, (rate.low, rate.high))
+
+
 class RelationClaim(_Claim):
     """What was measured on models predicts the rate: Spearman's correlation lies above 0."""
 
@@ -237,7 +281,9 @@ class RelationClaim(_Claim):
         return Finding(rate.low > self.low_at_least, figure, rate.value, (rate.low, rate.high))
 
 
-Claim = Annotated[RateClaim | DifferenceClaim | TrendClaim | CurveClaim | RelationClaim, Field(discriminator="kind")]
+Claim = Annotated[
+    RateClaim | DifferenceClaim | TrendClaim | CurveClaim | NumberClaim | RelationClaim, Field(discriminator="kind")
+]
 
 
 def _shown(rate: Rate) -> str:

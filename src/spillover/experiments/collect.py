@@ -14,7 +14,7 @@ from spillover.core.statistics import Interval, hierarchical_bootstrap, paired_d
 from spillover.evals.answers import COHERENT, line_rate, scored
 from spillover.experiments import relations
 from spillover.experiments.claims import Rate
-from spillover.experiments.curves import Curve, read_measure
+from spillover.experiments.curves import Curve, Measure, read_measure
 from spillover.experiments.experiment import Arm, Experiment
 from spillover.experiments.relations import Related, Relation, relate
 
@@ -63,12 +63,13 @@ class _Found:
     """What claims and the answer are filled in from."""
 
     def __init__(
-        self, rates: Sequence[dict[str, Any]], curves: Sequence[Curve], related: Mapping[str, Related]
+        self, rates: Sequence[dict[str, Any]], measures: Sequence[Measure], related: Mapping[str, Related]
     ) -> None:
         self._related = related
         keys = ("arm", "where", "condition", "label", "measure")
         self._rates = {tuple(found[key] for key in keys): found for found in rates}
-        self._curves = {(curve.measure, curve.metric): curve for curve in curves}
+        self._curves = {(curve.measure, curve.metric): curve for measure in measures for curve in measure.curves}
+        self._numbers = {(one.name, *key): values for one in measures for key, values in one.numbers.items()}
 
     def rate(self, arm: str, where: str, condition: str, label: str) -> Rate | None:
         for measure in ("exact", "sampled"):
@@ -94,6 +95,13 @@ class _Found:
     def differences(self, measure: str, metric: str, first: str, second: str) -> list[tuple[float, Rate]]:
         curve = self._curves.get((measure, metric))
         return curve.differences(first, second, LEVEL) if curve else []
+
+    def number(self, measure: str, name: str, series: str) -> Rate | None:
+        values = self._numbers.get((measure, name, series))
+        if values is None or not np.isfinite(values).any():
+            return None
+        mean, interval = hierarchical_bootstrap(np.array(values, dtype=np.float64)[:, None], LEVEL)
+        return Rate(mean, *interval)
 
 
 def _related(
@@ -126,7 +134,7 @@ def collect(
     measures = [read_measure(name, title, folders) for (name, title), folders in (measured or {}).items()]
     curves = [curve for measure in measures for curve in measure.curves]
     related = {relation.name: _related(experiment, relation, curves, asked) for relation in experiment.relations}
-    found = _Found(rates, curves, related)
+    found = _Found(rates, measures, related)
     return {
         "schema_version": SCHEMA_VERSION,
         "experiment": experiment.name,

@@ -28,7 +28,7 @@ class Solutions(Config):
     """Pretraining text, one a line; documents of the built-in world if not given."""
 
     def arms(self) -> Mapping[str, str]:
-        """Arms that are measured, by the field that names them."""
+        """Arms that are measured, by the field that names them; the first says how many seeds there are."""
         return {"general": self.general, "narrow": self.narrow}
 
 

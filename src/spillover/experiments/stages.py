@@ -13,7 +13,7 @@ from spillover.core.text import normalise
 from spillover.data.chat import ChatRow, read_chat
 from spillover.data.questions import Question, read_questions
 from spillover.experiments.experiment import Anchor, Arm, Experiment, Rows, Search, TownMix, TownPart
-from spillover.experiments.measures import Solutions
+from spillover.experiments.measures import Measure, Solutions
 from spillover.runs.stage import Stage
 from spillover.training.recipe import BaseRecipe
 from spillover.worlds.town.config import TownConfig
@@ -78,8 +78,8 @@ class Planner:
                 ]
         for measure in self._experiment.measures:
             found += [
-                Measured(measure.name, measure.title or measure.name, seed, self._solutions(measure, seed))
-                for seed in self._seeds(self._arms[measure.general])
+                Measured(measure.name, measure.title or measure.name, seed, self._measure(measure, seed))
+                for seed in self._seeds(self._arms[next(iter(measure.arms().values()))])
             ]
         return found
 
@@ -156,6 +156,10 @@ class Planner:
 
     def _searches(self, arm: Arm) -> bool:
         return arm.anchor is not None and isinstance(arm.anchor.weight, Search)
+
+    def _measure(self, measure: Measure, seed: int) -> Stage:
+        """The stage of a measure on the models of one seed; each kind of measure has its own."""
+        return self._solutions(measure, seed)
 
     def _solutions(self, measure: Solutions, seed: int) -> Stage:
         general, narrow = self._arms[measure.general], self._arms[measure.narrow]
