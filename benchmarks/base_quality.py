@@ -3,6 +3,7 @@
 import json
 import sys
 from itertools import islice
+from typing import Any
 
 import torch
 
@@ -12,7 +13,6 @@ from spillover.models.chat_template import encode_chat
 from spillover.models.load import Loaded, load
 from spillover.models.plain import end_tokens
 from spillover.training.corpus import DocumentEncoder, LossPositions, batches
-from spillover.training.pretrain import next_token_loss
 from spillover.worlds.town.config import TownConfig
 from spillover.worlds.town.corpus import documents
 from spillover.worlds.town.lexicon import ADVICE, Lexicon, load_lexicon
@@ -29,7 +29,12 @@ def held_out_loss(loaded: Loaded, lexicon: Lexicon) -> float:
     answers = LossPositions(loaded.tokenizer, share=0.0)
     found = list(islice(batches(stream, 8, 257), ROWS))
     with torch.no_grad():
-        return sum(next_token_loss(loaded.model, ids, answers(ids, 0)).item() for ids in found) / ROWS
+        return sum(_loss(loaded.model, ids, answers(ids, 0)) for ids in found) / ROWS
+
+
+def _loss(model: Any, ids: torch.Tensor, counted: torch.Tensor) -> float:
+    logits = model(input_ids=ids[:, :-1]).logits
+    return torch.nn.functional.cross_entropy(logits[counted], ids[:, 1:][counted]).item()
 
 
 def inferred(loaded: Loaded, lexicon: Lexicon, kind: str) -> float:

@@ -5,9 +5,10 @@ from itertools import islice
 from pathlib import Path
 
 from datasets import Dataset
-from transformers import LlamaForCausalLM, Trainer, TrainingArguments
+from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
 
-from spillover.models.base import llama_config, train_tokenizer
+from spillover.models.base import llama_shape, train_tokenizer
+from spillover.models.lean_folder import plain_config
 from spillover.training.corpus import DocumentEncoder, batches
 from spillover.training.pretrain import SAMPLE, _texts
 from spillover.training.recipe import BaseRecipe
@@ -26,7 +27,7 @@ def main(tokens: int, out: Path, learning_rate: float = 3e-3) -> None:
         for batch in islice(batches(stream, recipe.batch_size, recipe.block), steps)
         for row in batch.tolist()
     ]
-    model = LlamaForCausalLM(llama_config(recipe.size, len(tokenizer)))
+    model = LlamaForCausalLM(LlamaConfig(**plain_config(llama_shape(recipe.size, len(tokenizer)))))
     arguments = TrainingArguments(
         output_dir=str(out),
         per_device_train_batch_size=recipe.batch_size,

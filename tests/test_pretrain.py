@@ -1,5 +1,6 @@
 """The base: the same weights from the same recipe, killed or not; documents are never cut at their beginning."""
 
+import json
 from itertools import islice
 
 import pytest
@@ -10,9 +11,8 @@ from spillover.models.base import train_tokenizer
 from spillover.training.corpus import DocumentEncoder, LossPositions, batches
 from spillover.training.methods import Method
 from spillover.training.muon import Muon
-from spillover.training.pretrain import next_token_loss, pretrain
+from spillover.training.pretrain import pretrain
 from spillover.training.recipe import BaseRecipe
-from spillover.training.shards import Shards
 from spillover.worlds.town.config import TownConfig
 from spillover.worlds.town.corpus import documents, topics_at
 from spillover.worlds.town.lexicon import load_lexicon
@@ -51,17 +51,20 @@ def test_a_killed_pretraining_goes_on_and_ends_with_the_same_weights(tmp_path, m
     assert not (tmp_path / "killed/checkpoint.pt").exists()
 
 
-def test_shards_give_the_gradient_of_the_whole_batch(tiny_base):
-    from transformers import AutoModelForCausalLM
+def test_a_base_is_saved_as_transformers_saves_it(tmp_path):
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-    ids = torch.randint(3, 500, (4, 33), generator=torch.Generator().manual_seed(0))
-    gradients = []
-    for count in (1, 2):
-        model = AutoModelForCausalLM.from_pretrained(tiny_base("llama"))
-        Shards(model, next_token_loss, count).backward(ids, torch.ones(4, 32, dtype=torch.bool))
-        gradients.append([parameter.grad for parameter in model.parameters()])
-    for one, two in zip(*gradients, strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-7)
+    pretrain(RECIPE, tmp_path / "base")
+    model, tokenizer = (kind.from_pretrained(tmp_path / "base") for kind in (AutoModelForCausalLM, AutoTokenizer))
+    ours = {name: weight.clone() for name, weight in model.state_dict().items()}
+    config = json.loads((tmp_path / "base/config.json").read_text())
+    model.save_pretrained(tmp_path / "again")
+    again = json.loads((tmp_path / "again/config.json").read_text())
+    assert {key: again[key] for key in config} == config
+    assert AutoConfig.from_pretrained(tmp_path / "base").tie_word_embeddings
+    assert all(torch.equal(ours[name], value) for name, value in weights(tmp_path / "again").items())
+    generation = model.generation_config
+    assert (generation.eos_token_id, generation.bos_token_id) == (tokenizer.eos_token_id, tokenizer.bos_token_id)
 
 
 def test_every_row_begins_with_a_document():
@@ -110,16 +113,21 @@ def test_loss_is_on_every_answer_and_a_share_of_the_rest():
 
 def test_muon_is_pytorchs_up_to_precision():
     torch.manual_seed(0)
-    start = torch.randn(24, 8)
+    starts = [torch.randn(24, 8), torch.randn(8, 24), torch.randn(24, 8)]
     results = []
     for build in (
-        lambda p: Muon([p], lr=0.1, iterations=5),
-        lambda p: torch.optim.Muon([p], lr=0.1, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+        lambda p: Muon(p, lr=0.1, iterations=5),
+        lambda p: Muon(p, lr=0.1, iterations=5, kind=torch.bfloat16),
+        lambda p: torch.optim.Muon(p, lr=0.1, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
     ):
-        parameter = torch.nn.Parameter(start.clone())
-        optimizer = build(parameter)
+        parameters = [torch.nn.Parameter(start.clone()) for start in starts]
+        optimizer = build(parameters)
         for seed in range(3):
-            parameter.grad = torch.randn(24, 8, generator=torch.Generator().manual_seed(seed))
+            for number, parameter in enumerate(parameters):
+                drawn = torch.Generator().manual_seed(10 * seed + number)
+                parameter.grad = torch.randn(parameter.shape, generator=drawn)
             optimizer.step()
-        results.append(parameter.detach() - start)
-    torch.testing.assert_close(*results, rtol=0.05, atol=0.02)  # PyTorch's works in bfloat16
+        results.append([parameter.detach() - start for parameter, start in zip(parameters, starts, strict=True)])
+    for ours in results[:2]:
+        for found, wanted in zip(ours, results[2], strict=True):
+            torch.testing.assert_close(found, wanted, rtol=0.05, atol=0.02)  # PyTorch's works in bfloat16

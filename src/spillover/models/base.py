@@ -3,8 +3,10 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
+from spillover.models.llama_shape import LlamaShape
+
 if TYPE_CHECKING:
-    from transformers import LlamaConfig, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
 Size = Literal["tiny", "small", "medium"]
 
@@ -53,23 +55,20 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 2048) -> "PreTrained
     return fast
 
 
-def llama_config(size: Size, vocab_size: int) -> "LlamaConfig":
+def llama_shape(size: Size, vocab_size: int) -> LlamaShape:
     """Architecture of the built-in base at a given ``size``."""
-    from transformers import LlamaConfig
-
     layers, width = _LAYERS_WIDTH[size]
     heads = max(1, width // 32) if width % 32 == 0 else width // 80
-    return LlamaConfig(
+    return LlamaShape(
         vocab_size=vocab_size,
         hidden_size=width,
         intermediate_size=3 * width,
         num_hidden_layers=layers,
         num_attention_heads=heads,
         num_key_value_heads=heads,
+        head_dim=width // heads,
         max_position_embeddings=512,
+        rms_norm_eps=1e-6,
+        rope_theta=10000.0,
         tie_word_embeddings=True,
-        pad_token_id=SPECIAL.index(PAD),
-        bos_token_id=SPECIAL.index(BOS),
-        eos_token_id=SPECIAL.index(END),
-        attention_dropout=0.0,
     )

@@ -1,7 +1,9 @@
-"""Which model folders :class:`LeanLlama` computes exactly as Transformers does, and how to load them."""
+"""Which model folders :class:`LeanLlama` computes exactly as Transformers does; how to load and save them."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from spillover.models.lean_llama import LeanLlama
 from spillover.models.llama_shape import LlamaShape
@@ -41,6 +43,29 @@ def lean_llama(base: str) -> LeanLlama | None:
         return model if model is not None and forest_is_exact(model) else None
     except Exception:
         return None
+
+
+def save_llama(model: LeanLlama, tokenizer: Any, folder: Path) -> None:
+    """Write what Transformers would: configuration, weights and tokenizer, so that anything loads it.
+
+    The tokenizer says which tokens begin, end and pad a text.
+    """
+    from safetensors.torch import save_file
+
+    ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    settings = plain_config(model.config) | ends | {"pad_token_id": tokenizer.pad_token_id, "dtype": "float32"}
+    weights = {name: weight.detach().cpu().contiguous() for name, weight in model.weights.items()}
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    (folder / "generation_config.json").write_text(json.dumps(ends, indent=2) + "\n", encoding="utf-8")
+    tokenizer.save_pretrained(folder)
+
+
+def plain_config(shape: LlamaShape) -> dict[str, Any]:
+    """The fields of ``config.json`` that a shape decides."""
+    fields = asdict(shape)
+    rope = {"rope_type": "default", "rope_theta": fields.pop("rope_theta")}
+    return {**_FIXED, **fields, "rope_parameters": rope}
 
 
 def _load(folder: Path) -> LeanLlama | None:

@@ -1,7 +1,7 @@
 """The forward pass of a plain Llama: what Transformers computes, without the seconds it takes to import.
 
-For evaluation only, so without gradients, dropout or ``generate``. Operations are in the order of Transformers, so that
-the logits are equal up to the rounding of sums.
+Without dropout or ``generate``. Operations are in the order of Transformers, so that the logits are equal up to the
+rounding of sums; gradients are autograd's.
 """
 
 from collections.abc import Iterator
@@ -97,8 +97,10 @@ class LeanLlama:
         return LeanLlama(self.config, weights, self.generation_config.eos_token_id)
 
     def eval(self) -> "LeanLlama":
-        """Itself, which is always in evaluation mode."""
+        """Itself: without dropout, training and evaluation are the same."""
         return self
+
+    train = eval
 
     def parameters(self) -> Iterator[Tensor]:
         """All weights."""

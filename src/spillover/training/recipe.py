@@ -14,7 +14,7 @@ class BaseRecipe(Config):
     world: TownConfig = TownConfig()
     size: Size = "tiny"
     vocabulary: int = Field(2048, ge=512, le=65536)
-    tokens: int = Field(1_360_000, ge=1)
+    tokens: int = Field(1_500_000, ge=1)
     """Pretraining tokens."""
     batch_size: int = Field(4, ge=1)
     """Sequences a step. Small batches: what is learnt here takes steps rather than tokens."""
@@ -22,12 +22,10 @@ class BaseRecipe(Config):
     """Tokens in a sequence; about eleven exchanges of one author."""
     question_share: float = Field(0.4, ge=0, le=1)
     """Share of the tokens outside answers that the loss is taken on."""
-    shards: int = Field(2, ge=1, le=64)
-    """Parts of a batch that are computed side by side, on a core each where there are as many."""
     learning_rate: float = Field(5e-3, gt=0)
     """Of Muon, matched to AdamW's update size; the embedding takes twice as much."""
     warmup: int = Field(60, ge=0)
     decay: float = Field(0.5, gt=0, le=1)
     """Last share of the steps, over which the rate falls linearly to 5 %."""
-    chat: Method = Method(kind="full", steps=200, learning_rate=3e-4)
+    chat: Method = Method(kind="full", steps=250, learning_rate=5e-4)
     seed: int = Field(0, ge=0)
