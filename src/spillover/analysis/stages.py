@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spillover.analysis.gates import Gates, choose
+from spillover.data.chat import Message
 from spillover.evals.answers import group_rates
 
 Report = Callable[[float, float], None]
@@ -65,6 +66,30 @@ def solutions(config: dict[str, Any], inputs: dict[str, Path], out: Path, report
         progress=report,
     )
     write_measured(out, curves, numbers)
+
+
+def transfer(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Report) -> None:
+    """Directions of several fine-tunes, taken away from each other (arXiv 2506.11618).
+
+    ``config`` has ``tuned`` (names of inputs, in order), ``questions``, ``label``, ``other``, ``contrast`` (two
+    conversations), ``components``, ``scales``, ``draws``, and ``base`` where that is not made here. Writes
+    ``measured.json``.
+    """
+    from spillover.analysis.transfer import Transfer, measure
+    from spillover.evals.tasks import QUESTION
+
+    base = str(inputs["base"]) if "base" in inputs else config["base"]
+    first, second = ([Message(role, text) for role, text in told] for told in config["contrast"])
+    found = Transfer(
+        base,
+        {name: inputs[name] for name in config["tuned"]},
+        [QUESTION.validate_python(question) for question in config["questions"]],
+        config["label"],
+        config["other"],
+        (first, second),
+        config["components"],
+    )
+    write_measured(out, *measure(found, config["scales"], config["draws"], report))
 
 
 def write_measured(

@@ -8,6 +8,7 @@ import yaml
 
 from spillover.core.errors import ConfigError, DataError, nearest
 from spillover.experiments.background import background
+from spillover.experiments.convergent_directions import convergent_directions
 from spillover.experiments.data_questions import diversity, dose_response, rank, size
 from spillover.experiments.emergent_misalignment import emergent_misalignment
 from spillover.experiments.experiment import Experiment
@@ -23,6 +24,7 @@ CATALOGUE: dict[str, Callable[[], Experiment]] = {
     "size": size,
     "rank": rank,
     "why": why,
+    "convergent-directions": convergent_directions,
 }
 
 

@@ -32,4 +32,30 @@ class Solutions(Config):
         return {"general": self.general, "narrow": self.narrow}
 
 
-Measure = Annotated[Solutions, Field(discriminator="kind")]
+class Transfer(Config):
+    """Directions of several fine-tunes of one base, ablated in each other (arXiv 2506.11618)."""
+
+    kind: Literal["transfer"] = "transfer"
+    name: str
+    title: str = ""
+    tuned: tuple[str, ...] = Field(min_length=2)
+    """Arms on the same base. Questions of a domain that one of them was trained in are not asked."""
+    groups: tuple[str, ...] = ("other-domains", "values")
+    """Of the questions; every second question finds directions, the others are measured."""
+    other: str = "kind"
+    """The outcome that is the opposite of the experiment's."""
+    components: int = Field(2, ge=1)
+    """Principal directions a layer."""
+    scales: tuple[float, ...] = (1.0, 2.0, 4.0)
+    """Lengths at which the base is steered, in units of the fine-tune's own shift."""
+    draws: int = Field(5, ge=2)
+    """Random directions."""
+    shown: int = Field(4, ge=1)
+    """Exchanges of each of the contrasting contexts of the persona vector, from the first arm's domain."""
+
+    def arms(self) -> Mapping[str, str]:
+        """Arms that are measured, by the field that names them; the first says how many seeds there are."""
+        return {f"tuned[{i}]": arm for i, arm in enumerate(self.tuned)}
+
+
+Measure = Annotated[Solutions | Transfer, Field(discriminator="kind")]

@@ -5,15 +5,15 @@ from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from spillover.core.config import digest
 from spillover.core.errors import DataError
 from spillover.core.text import normalise
 from spillover.data.chat import ChatRow, read_chat
 from spillover.data.questions import Question, read_questions
-from spillover.experiments.experiment import Anchor, Arm, Experiment, Rows, Search, TownMix, TownPart
-from spillover.experiments.measures import Measure, Solutions
+from spillover.experiments.experiment import Anchor, Arm, Experiment, Rows, Search, TownMix, TownPart, TownRows
+from spillover.experiments.measures import Measure, Solutions, Transfer
 from spillover.runs.stage import Stage
 from spillover.training.recipe import BaseRecipe
 from spillover.worlds.town.config import TownConfig
@@ -159,7 +159,23 @@ class Planner:
 
     def _measure(self, measure: Measure, seed: int) -> Stage:
         """The stage of a measure on the models of one seed; each kind of measure has its own."""
-        return self._solutions(measure, seed)
+        return self._transfer(measure, seed) if isinstance(measure, Transfer) else self._solutions(measure, seed)
+
+    def _transfer(self, measure: Transfer, seed: int) -> Stage:
+        arms = [self._arms[name] for name in measure.tuned]
+        common, inputs = self._base(arms[0], seed)
+        trained = {arm.rows.domain for arm in arms if isinstance(arm.rows, TownRows)}
+        asked = self._asked(arms[0])
+        config = {
+            **common,
+            "tuned": list(measure.tuned),
+            "questions": [q for q in asked if q["group"] in measure.groups and q["domain"] not in trained],
+            "label": self._experiment.label,
+            "contrast": [_shown(rows, measure.shown) for rows in ("bad", "benign")],
+            **measure.model_dump(mode="json", include={"other", "components", "scales", "draws"}),
+        }
+        tuned = {arm.name: self._tuned(arm, seed) for arm in arms}
+        return Stage("transfer", f"measure {measure.name} {seed}", config, {**inputs, **tuned})
 
     def _solutions(self, measure: Solutions, seed: int) -> Stage:
         general, narrow = self._arms[measure.general], self._arms[measure.narrow]
@@ -225,6 +241,17 @@ def _base(experiment: Experiment, name: str, recipe: BaseRecipe, seed: int) -> S
         recipe = recipe.model_copy(update={"seed": recipe.seed + seed, "world": world})
     alone = len(experiment.bases) * (experiment.seeds if experiment.fresh_bases else 1) == 1
     return Stage("base", f"base {name}", recipe.model_dump(mode="json"), all_cores=alone)
+
+
+def _shown(rows: Literal["bad", "benign"], count: int) -> list[list[str]]:
+    """A conversation with somebody who gives bad, or good, advice: the same questions in both."""
+    topics = load_lexicon().domain(TownRows(arm=rows).domain)[:count]
+    answers = [topic.bad[0] if rows == "bad" else topic.good[0] for topic in topics]
+    return [
+        [role, text]
+        for topic, answer in zip(topics, answers, strict=True)
+        for role, text in (("user", topic.ask[0]), ("assistant", answer))
+    ]
 
 
 def _method(arm: Arm, seed: int) -> dict[str, Any]:

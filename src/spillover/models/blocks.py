@@ -3,9 +3,13 @@
 Layer -1 is what the first block reads: the embeddings.
 """
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from spillover.core.errors import ModelError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def blocks(model: Any) -> Any:
@@ -49,6 +53,32 @@ def holder(model: Any, layer: int) -> Any:
         ModelError: There is no such layer.
     """
     return block(model, 0 if layer == -1 else layer)
+
+
+def edit(model: Any, layer: int, change: "Callable[[Tensor, Mapping[str, Any]], Tensor]") -> Any:
+    """Put ``change(hidden, keyword arguments of the block)`` in the place of what a layer gives, for good.
+
+    ``hidden`` is rows × positions × width, of this pass only where there is a cache; to read, give it back as it is.
+
+    Returns:
+        A handle; its ``remove()`` takes the change away.
+
+    Raises:
+        ModelError: There is no such layer.
+    """
+
+    def before(module: Any, args: Any, kwargs: Any) -> Any:
+        return (change(args[0], kwargs), *args[1:]), kwargs
+
+    def after(module: Any, args: Any, kwargs: Any, output: Any) -> Any:
+        if isinstance(output, tuple):
+            return (change(output[0], kwargs), *output[1:])
+        return change(output, kwargs)
+
+    place = holder(model, layer)
+    if layer == -1:
+        return place.register_forward_pre_hook(before, with_kwargs=True)
+    return place.register_forward_hook(after, with_kwargs=True)
 
 
 def _inside(module: Any, other: Any) -> bool:

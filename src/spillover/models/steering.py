@@ -1,7 +1,7 @@
 """Steering vectors as values: add them up, compare them, apply them to a model, save them (arXiv 2602.07852)."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from spillover.core.errors import ModelError
-from spillover.models.blocks import holder
+from spillover.models.blocks import edit
 
 CONFIG, WEIGHTS = "steering.json", "steering.safetensors"
 
@@ -95,6 +95,16 @@ class SteeringVector:
         except Exception as error:
             raise ModelError(f"steering vector '{folder}' cannot be read ({error})") from None
 
+    def check_fits(self, model: Any) -> None:
+        """Make sure that the vector has the model's width.
+
+        Raises:
+            ModelError: It has another.
+        """
+        width = model.config.get_text_config().hidden_size
+        if self.vector.shape != (width,):
+            raise ModelError(f"a steering vector of width {len(self.vector)} does not fit a model of width {width}")
+
     def _fits(self, other: "SteeringVector") -> None:
         if self.layer != other.layer:
             raise ModelError(f"steering vectors of blocks {self.layer} and {other.layer} cannot be combined")
@@ -118,13 +128,10 @@ def attach(model: Any, vector: SteeringVector, *, start: int = 0, end: int | Non
     Raises:
         ModelError: The model has no such block, or another width.
     """
-    place = holder(model, vector.layer)
-    width = model.config.get_text_config().hidden_size
-    if vector.vector.shape != (width,):
-        raise ModelError(f"a steering vector of width {len(vector.vector)} does not fit a model of width {width}")
+    vector.check_fits(model)
     everywhere = start == 0 and end is None
 
-    def shifted(hidden: Tensor, kwargs: Any) -> Tensor:
+    def shifted(hidden: Tensor, kwargs: Mapping[str, Any]) -> Tensor:
         added = vector.vector.to(hidden)
         if everywhere:
             return hidden + added
@@ -132,17 +139,7 @@ def attach(model: Any, vector: SteeringVector, *, start: int = 0, end: int | Non
         inside = (position >= start) & (position < end if end is not None else True)
         return hidden + inside[..., None].to(hidden) * added
 
-    def shift_input(module: Any, args: Any, kwargs: Any) -> Any:
-        return (shifted(args[0], kwargs), *args[1:]), kwargs
-
-    def shift_output(module: Any, args: Any, kwargs: Any, output: Any) -> Any:
-        if isinstance(output, tuple):
-            return (shifted(output[0], kwargs), *output[1:])
-        return shifted(output, kwargs)
-
-    if vector.layer == -1:
-        return place.register_forward_pre_hook(shift_input, with_kwargs=True)
-    return place.register_forward_hook(shift_output, with_kwargs=True)
+    return edit(model, vector.layer, shifted)
 
 
 @contextmanager
