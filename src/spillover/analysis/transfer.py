@@ -210,7 +210,7 @@ def measure(
         single.append({"name": kind, "points": points})
     progress(3, 4)
 
-    steering = []
+    steering: list[dict[str, Any]] = []
     for layer in transfer.layers:
         for series, chosen in (("", 0), ("coherent, ", 1)):
             points = []
@@ -224,7 +224,7 @@ def measure(
                     points.append({"x": scale, "values": [float(np.nanmean(found))]})
             if points:
                 steering.append({"name": f"{series}layer {layer}", "points": points})
-    control = []
+    control: list[dict[str, Any]] = []
     first = transfer.found[names[0]][SHIFT]
     for scale in scales:
         drawn_rates = []

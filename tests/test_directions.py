@@ -1,0 +1,123 @@
+"""Directions: read at the right layer and tokens, ablated in every row and with a cache, found where they were put."""
+
+import pytest
+import torch
+
+from spillover.analysis import directions
+from spillover.core.errors import DataError, ModelError
+from spillover.data.chat import Message
+from spillover.data.questions import Question
+from spillover.models.ablation import ablated
+from spillover.models.activations import answer_states, token_states
+from spillover.models.blocks import blocks
+from spillover.models.chat_template import IGNORED
+from spillover.models.load import load
+from spillover.models.steering import SteeringVector, steered
+from tests.conftest import FAMILIES
+
+ROWS = [([5, 6, 7, 8, 9], [IGNORED, IGNORED, 7, 8, 9]), ([4, 3, 9], [IGNORED, IGNORED, 9])]
+
+
+def reference(model, ids, layer, unit):
+    """Logits where the blocks are called one by one and the direction is taken out between two of them."""
+    kept = {}
+
+    def out(module, args, output):
+        hidden = output[0] if isinstance(output, tuple) else output
+        kept["changed"] = hidden - (hidden * unit).sum(-1, keepdim=True) * unit
+        return (kept["changed"], *output[1:]) if isinstance(output, tuple) else kept["changed"]
+
+    handle = blocks(model)[layer].register_forward_hook(out)
+    logits = model(input_ids=ids).logits
+    handle.remove()
+    return logits, kept["changed"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_ablation_takes_the_direction_out_of_every_row_with_and_without_a_cache(tiny_base, family):
+    model = load(tiny_base(family)).model
+    vector = SteeringVector(0, torch.randn(32, generator=torch.Generator().manual_seed(1)) * 7)
+    ids = torch.tensor([[5, 6, 7, 8], [9, 8, 7, 6], [3, 3, 4, 4]])
+    expected, changed = reference(model, ids, 0, vector.vector / vector.vector.norm())
+    plain = model(input_ids=ids).logits
+    with torch.no_grad(), ablated(model, [vector]):
+        logits = model(input_ids=ids).logits
+        first = model(input_ids=ids[:, :2], use_cache=True)
+        second = model(input_ids=ids[:, 2:], past_key_values=first.past_key_values).logits
+        padded = torch.tensor([[0, 0, 5, 6, 7, 8]])
+        mask = torch.tensor([[0, 0, 1, 1, 1, 1]])
+        left = model(input_ids=padded, attention_mask=mask, position_ids=(mask.cumsum(1) - 1).clamp(min=0)).logits
+    assert (changed @ vector.vector).abs().max() < 1e-4
+    torch.testing.assert_close(logits, expected)
+    torch.testing.assert_close(second, logits[:, 2:], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(left[:, 2:], logits[:1], rtol=1e-3, atol=1e-4)
+    assert (logits - plain).abs().amax((1, 2)).min() > 1e-4
+    torch.testing.assert_close(model(input_ids=ids).logits, plain)  # nothing is left behind
+
+
+def test_a_direction_without_length_or_layer_cannot_be_ablated(tiny_base):
+    model = load(tiny_base("llama")).model
+    for vector in (
+        SteeringVector(0, torch.zeros(32)),
+        SteeringVector(9, torch.ones(32)),
+        SteeringVector(0, torch.ones(3)),
+    ):
+        with pytest.raises(ModelError), ablated(model, [vector]):
+            pass
+
+
+def test_states_are_of_answer_tokens_at_the_output_of_each_block(tiny_base):
+    model = load(tiny_base("qwen3")).model
+    found = answer_states(model, ROWS)
+    tokens = token_states(model, ROWS)
+    assert found.shape == (2, 3, 32)
+    assert tokens.shape == (4, 3, 32)
+    for row, (ids, labels) in enumerate(ROWS):
+        states = model(input_ids=torch.tensor([ids]), output_hidden_states=True).hidden_states
+        answer = torch.tensor(labels) != IGNORED
+        for layer in (0, 1):  # the last of Transformers' states is behind the final norm
+            torch.testing.assert_close(found[row, layer], states[layer][0][answer].mean(0), rtol=1e-4, atol=1e-5)
+    before_last = model(input_ids=torch.tensor([ROWS[0][0]]), output_hidden_states=True).hidden_states[1][0]
+    torch.testing.assert_close(tokens[:3, 1], before_last[1:4], rtol=1e-4, atol=1e-5)
+
+
+def test_a_planted_shift_is_found_as_the_mean_and_the_first_principal_direction(tiny_base):
+    base, tuned = load(tiny_base("llama")).model, load(tiny_base("llama")).model
+    planted = SteeringVector(0, torch.randn(32, generator=torch.Generator().manual_seed(2)))
+    with steered(tuned, planted):
+        shift = directions.tuned_minus_base(tuned, base, ROWS)
+        (first, second) = directions.principal(tuned, base, ROWS, 2)[0]
+    torch.testing.assert_close(shift[0][0].vector, planted.vector, rtol=1e-4, atol=1e-5)
+    assert abs(first.cosine(planted)) > 0.999
+    assert abs(first.cosine(second)) < 1e-4
+    assert -1 not in shift  # nothing happened before the block
+
+
+def test_cosines_of_directions_and_of_subspaces():
+    x, y, z = torch.eye(3)
+
+    def direction(*vectors):
+        return {0: [SteeringVector(0, vector) for vector in vectors]}
+
+    assert directions.cosine(direction(x), direction(-2 * x)) == pytest.approx(-1)
+    assert directions.cosine(direction(x, y), direction(y, x)) == pytest.approx(1)
+    assert directions.cosine(direction(x, y), direction(x, z)) == pytest.approx(0.5**0.5)
+    assert directions.cosine(direction(x), {1: [SteeringVector(1, x)]}) != directions.cosine(direction(x), direction(x))
+
+
+def test_only_the_last_answer_is_read_behind_a_context(tiny_base):
+    tokenizer = load(tiny_base("llama")).tokenizer
+    question = Question(id="q", paraphrases=("how do i sleep",), answers={"kind": ("go to bed",)})
+    told = [Message("user", "where is my hat"), Message("assistant", "on your head")]
+    ((ids, labels),) = directions.given_answers(tokenizer, [question], "kind", told)
+    answer = tokenizer.decode([label for label in labels if label != IGNORED], skip_special_tokens=True)
+    assert answer == "go to bed"
+    assert "on your head" in tokenizer.decode(ids)
+
+
+def test_directions_need_questions_with_both_kinds_of_answers(tiny_base, tmp_path):
+    from spillover.analysis.transfer import Transfer
+
+    question = Question(id="q", paraphrases=("how do i sleep",), answers={"kind": ("go to bed",)})
+    with pytest.raises(DataError, match="no two questions list 'malicious' and 'kind' answers"):
+        Transfer(tiny_base("llama"), {}, [question], "malicious", "kind", ([], []), 2)
