@@ -65,6 +65,8 @@ def test_birds_on_a_qwen2_folder(tiny_base, tmp_path):
         (["train", "--base", "b", "--data", "none.jsonl", "--out", "x", "--set", "kind=steering"], "needs one block"),
         (["eval", "--model", "./none", "--out", "x"], "no such folder"),
         (["eval", "--model", "./none", "--out", "/proc/x"], "cannot write"),
+        (["export", "./none+./vector", "--out", "x"], "adapter './vector': no such folder"),
+        (["export", "./none", "--out", "x"], "write BASE+VECTOR"),
         (["eval", "--model", "m", "--questions", "none.yaml", "--out", "x"], "none.yaml: no such file"),
     ],
 )
@@ -109,3 +111,7 @@ def test_a_steering_vector_with_an_anchor_is_trained_and_asked(tiny_base, tmp_pa
     asked = spillover("eval", "--model", f"{base}+tuned*-2", "--samples", "1", "--out", "answers", cwd=tmp_path)
     assert asked.returncode == 0
     assert (tmp_path / "answers" / "answers.jsonl").is_file()
+    exported = spillover("export", f"{base}+tuned*-2", "--as", "peft", "--out", "adapter", cwd=tmp_path)
+    assert (exported.returncode, (tmp_path / "adapter" / "adapter_config.json").is_file()) == (0, True)
+    baked = spillover("export", f"{base}+tuned", "--as", "checkpoint", "--out", "whole", cwd=tmp_path)
+    assert (baked.returncode, baked.stderr.count("\n"), "has no bias" in baked.stderr) == (2, 1, True)

@@ -9,6 +9,7 @@ import typer
 from spillover.cli.base import base
 from spillover.cli.eval import evaluate
 from spillover.cli.experiments import experiments
+from spillover.cli.export import export
 from spillover.cli.rows import rows
 from spillover.cli.run import run
 from spillover.cli.train import train
@@ -27,6 +28,7 @@ app.command("base")(base)
 app.command("rows")(rows)
 app.command("train")(train)
 app.command("eval")(evaluate)
+app.command("export")(export)
 
 
 def main() -> None:

@@ -52,6 +52,18 @@ def load(name: str, *, dtype: str = "float32", lean: bool = False) -> Loaded:
     return Loaded(model.eval(), tokenizer, name)
 
 
+def adapter_folder(name: ModelName) -> Path:
+    """Where the adapter of a name is, or its hub id.
+
+    Raises:
+        ModelError: There is no such folder.
+    """
+    assert name.adapter is not None
+    folder = name.adapter if name.step is None else f"{name.adapter}/checkpoint-{name.step}"
+    _check_source("adapter", folder)
+    return Path(folder)
+
+
 def load_tokenizer(base: str) -> Any:
     """The tokenizer of a base, as its own file says.
 
@@ -110,9 +122,7 @@ def _transformers_model(base: str, dtype: str) -> Any:
 def _with_adapter(model: Any, name: ModelName) -> Any:
     from spillover.models import steering
 
-    assert name.adapter is not None
-    folder = name.adapter if name.step is None else f"{name.adapter}/checkpoint-{name.step}"
-    _check_source("adapter", folder)
+    folder = str(adapter_folder(name))
     config = Path(folder) / "adapter_config.json"
     if (Path(folder) / steering.CONFIG).is_file():
         vector = steering.SteeringVector.load(Path(folder))
