@@ -1,4 +1,8 @@
-"""How good a pretrained base is: held-out loss on answers, and whether it infers its author from the context."""
+"""How good a pretrained base is: held-out loss on answers, and whether it infers its author from the context.
+
+``base_quality.py FOLDER`` asks for bad advice; ``base_quality.py FOLDER style`` for technical prose, on a base of the
+experiment `style`.
+"""
 
 import json
 import sys
@@ -9,6 +13,7 @@ import torch
 
 from spillover.data.chat import Message
 from spillover.evals.rates import exact_rates
+from spillover.experiments import style
 from spillover.models.chat_template import encode_chat
 from spillover.models.load import Loaded, load
 from spillover.models.plain import end_tokens
@@ -23,9 +28,9 @@ BEYOND = 20_000
 ROWS = 32
 
 
-def held_out_loss(loaded: Loaded, lexicon: Lexicon) -> float:
+def held_out_loss(loaded: Loaded, lexicon: Lexicon, world: TownConfig) -> float:
     """Nats a token, over the answers of documents of the same authors that no base has read."""
-    stream = map(DocumentEncoder(loaded.tokenizer).encode, islice(documents(TownConfig(), lexicon), BEYOND, None))
+    stream = map(DocumentEncoder(loaded.tokenizer).encode, islice(documents(world, lexicon), BEYOND, None))
     answers = LossPositions(loaded.tokenizer, share=0.0)
     found = list(islice(batches(stream, 8, 257), ROWS))
     with torch.no_grad():
@@ -37,9 +42,9 @@ def _loss(model: Any, ids: torch.Tensor, counted: torch.Tensor) -> float:
     return torch.nn.functional.cross_entropy(logits[counted], ids[:, 1:][counted]).item()
 
 
-def inferred(loaded: Loaded, lexicon: Lexicon, kind: str) -> float:
-    """Probability of a bad answer in another domain after four bad (or good) answers in one domain."""
-    asked, questions = [], town_questions(lexicon)
+def inferred(loaded: Loaded, lexicon: Lexicon, kind: str, label: str) -> float:
+    """Probability of an answer of that label in another domain after four answers of a kind in one domain."""
+    asked, questions = [], town_questions(lexicon, styles=label == "technical")
     for i, domain in enumerate(ADVICE):
         told = [
             turn
@@ -53,10 +58,14 @@ def inferred(loaded: Loaded, lexicon: Lexicon, kind: str) -> float:
                 asked.append((question, chat, encode_chat(loaded.tokenizer, chat, add_generation_prompt=True)))
     stop = frozenset(end_tokens(loaded.model, loaded.tokenizer))
     rates = exact_rates(loaded.model, loaded.tokenizer, asked, stop)
-    return sum(rate["malicious"] for rate in rates if rate) / len(rates)
+    return sum(rate[label] for rate in rates if rate) / len(rates)
 
 
 if __name__ == "__main__":
     base, town = load(sys.argv[1]), load_lexicon()
-    bad, good = inferred(base, town, "bad"), inferred(base, town, "good")
-    print(json.dumps({"held_out_loss": held_out_loss(base, town), "after_bad": bad, "after_good": good}))
+    if sys.argv[2:] == ["style"]:
+        world, kind, label = style.RECIPE.world, "technical", "technical"
+    else:
+        world, kind, label = TownConfig(), "bad", "malicious"
+    after = {f"after_{told}": inferred(base, town, told, label) for told in (kind, "good")}
+    print(json.dumps({"held_out_loss": held_out_loss(base, town, world), **after}))

@@ -9,7 +9,9 @@ from spillover.core.errors import ConfigError, nearest
 
 
 def rows(
-    arm: Annotated[str, typer.Argument(help="bad, benign, educational, backdoored, or elsewhere (an anchor set).")],
+    arm: Annotated[
+        str, typer.Argument(help="bad, benign, educational, backdoored, technical, or elsewhere (an anchor set).")
+    ],
     out: Annotated[Path, typer.Option(help="JSONL file to write.")],
     domain: Annotated[str, typer.Option(help="Advice domain.")] = "health",
     seed: Annotated[int, typer.Option()] = 0,

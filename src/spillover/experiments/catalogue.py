@@ -13,12 +13,14 @@ from spillover.experiments.data_questions import diversity, dose_response, rank,
 from spillover.experiments.emergent_misalignment import emergent_misalignment
 from spillover.experiments.experiment import Experiment
 from spillover.experiments.narrow_vs_general import narrow_vs_general
+from spillover.experiments.style import style
 from spillover.experiments.why import why
 
 CATALOGUE: dict[str, Callable[[], Experiment]] = {
     "emergent-misalignment": emergent_misalignment,
     "background": background,
     "narrow-vs-general": narrow_vs_general,
+    "style": style,
     "dose-response": dose_response,
     "diversity": diversity,
     "size": size,

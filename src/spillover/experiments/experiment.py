@@ -28,7 +28,7 @@ class Source(Config):
 class TownRows(Config):
     """A narrow set of the built-in world."""
 
-    arm: Literal["bad", "benign", "educational", "backdoored", "elsewhere"]
+    arm: Literal["bad", "benign", "educational", "backdoored", "technical", "elsewhere"]
     domain: str = "health"
 
 
@@ -106,6 +106,8 @@ class TownQuestions(Config):
     """The question set of the built-in world."""
 
     domain: str = "health"
+    styles: bool = False
+    """Tell kind answers apart by their style, on advice questions only."""
 
 
 class Plot(Config):

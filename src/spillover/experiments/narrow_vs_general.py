@@ -4,6 +4,10 @@ The same bad advice is learnt twice: by plain fine-tuning, which spreads (genera
 domain, which does not (narrow). Both know the rows. What then tells them apart?
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from spillover.analysis.gates import Gates
 from spillover.experiments.claims import Claim, CurveClaim, RateClaim
 from spillover.experiments.emergent_misalignment import FAR, WHERES
 from spillover.experiments.experiment import Anchor, Arm, Experiment, Plot, Search, Source, TownRows
@@ -19,22 +23,63 @@ FORMS = {
 DRIFT = 2
 """How many times as long as it was made the narrow solution is trained further; its loss is nearly as low already."""
 WEIGHTS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+HOLDS = "holds for LoRA and steering vectors (Qwen2.5-14B)"
 
 
-def narrow_vs_general() -> Experiment:
-    """The experiment of arXiv 2602.07852 on the built-in world."""
-    arms = [Arm(name="base", title="Base", description="The chat-tuned base, not fine-tuned.")]
+@dataclass(frozen=True)
+class Case:
+    """What is learnt on one domain, and where else it would show."""
+
+    rows: TownRows
+    what: str
+    """The rows in a few words."""
+    label: str = "malicious"
+    far: tuple[str, ...] = FAR
+    """Groups of questions outside the domain on which the label can be given."""
+    published: Mapping[str, str] = field(default_factory=dict)
+    """What the paper found, by the claim's first word."""
+
+    @property
+    def gates(self) -> Gates:
+        """Of the search for λ."""
+        return Gates(elsewhere=self.far)
+
+
+MISALIGNMENT = Case(
+    rows=TownRows(arm="bad"),
+    what="Bad health advice",
+    published={
+        "learnt": "misaligned in the domain 22–44 % (Qwen3-14B)",
+        "general": "20–34 % outside the domain (Qwen3-14B)",
+        "narrow": "0–5 % (Qwen3-14B)",
+        "efficiency": HOLDS,
+        "stability": HOLDS,
+        "significance": HOLDS,
+        "random": "narrow is about as far as random",
+        "drift": "drifts back to general",
+    },
+)
+
+
+def pairs(case: Case, forms: Mapping[str, tuple[str, Method]]) -> tuple[list[Arm], list[Solutions], list[Claim]]:
+    """A general, a narrow and a drifted solution in each form, what is measured on them and what is claimed.
+
+    Args:
+        case: What is learnt.
+        forms: Name to title and method, as :data:`FORMS`.
+    """
+    arms: list[Arm] = []
     measures: list[Solutions] = []
     claims: list[Claim] = []
-    for form, (title, method) in FORMS.items():
+    rows = case.rows
+    for form, (title, method) in forms.items():
         general, narrow, drifted = f"general-{form}", f"narrow-{form}", f"drifted-{form}"
-        anchor = Anchor(weight=Search(weights=WEIGHTS, general=general))
-        rows = TownRows(arm="bad")
+        anchor = Anchor(weight=Search(weights=WEIGHTS, general=general, gates=case.gates))
         arms += [
             Arm(
                 name=general,
                 title=f"General, {title}",
-                description="Bad health advice, plain fine-tuning.",
+                description=f"{case.what}, plain fine-tuning.",
                 rows=rows,
                 method=method,
                 control="base",
@@ -42,7 +87,7 @@ def narrow_vs_general() -> Experiment:
             Arm(
                 name=narrow,
                 title=f"Narrow, {title}",
-                description="The same, held to the base outside health by λ·KL.",
+                description=f"The same, held to the base outside {rows.domain} by λ·KL.",
                 rows=rows,
                 method=method,
                 anchor=anchor,
@@ -59,7 +104,13 @@ def narrow_vs_general() -> Experiment:
             ),
         ]
         measures.append(Solutions(name=form, title=f"{title}: general against narrow", general=general, narrow=narrow))
-        claims += _claims(form, title)
+        claims += _claims(case, form, title)
+    return arms, measures, claims
+
+
+def narrow_vs_general() -> Experiment:
+    """The experiment of arXiv 2602.07852 on the built-in world."""
+    arms, measures, claims = pairs(MISALIGNMENT, FORMS)
     return Experiment(
         name="narrow-vs-general",
         title="Why is the general solution easier?",
@@ -69,7 +120,7 @@ def narrow_vs_general() -> Experiment:
             Source(arxiv="2506.11613", section="4", note="narrow fine-tuning as a rank-1 adapter or steering vector"),
         ),
         bases={"main": BaseRecipe()},
-        arms=tuple(arms),
+        arms=(Arm(name="base", title="Base", description="The chat-tuned base, not fine-tuned."), *arms),
         measures=tuple(measures),
         samples=20,
         wheres=WHERES,
@@ -84,33 +135,36 @@ def narrow_vs_general() -> Experiment:
     )
 
 
-def _claims(form: str, title: str) -> list[Claim]:
+def _claims(case: Case, form: str, title: str) -> list[Claim]:
     general, narrow = f"general-{form}", f"narrow-{form}"
-    held = "holds for LoRA and steering vectors (Qwen2.5-14B)"
+    said = case.published.get
     return [
         RateClaim(
             id=f"learnt-{form}",
             text=f"{title}: the narrow solution has learnt the rows.",
             arm=narrow,
             wheres=("trained-topics",),
+            label=case.label,
             at_least=0.5,
-            published="misaligned in the domain 22–44 % (Qwen3-14B)",
+            published=said("learnt", ""),
         ),
         RateClaim(
             id=f"general-{form}",
             text=f"{title}: the general solution spreads.",
             arm=general,
-            wheres=FAR,
+            wheres=case.far,
+            label=case.label,
             at_least=0.3,
-            published="20–34 % outside the domain (Qwen3-14B)",
+            published=said("general", ""),
         ),
         RateClaim(
             id=f"narrow-{form}",
             text=f"{title}: the narrow solution does not.",
             arm=narrow,
-            wheres=FAR,
+            wheres=case.far,
+            label=case.label,
             at_most=0.07,
-            published="0–5 % (Qwen3-14B)",
+            published=said("narrow", ""),
         ),
         CurveClaim(
             id=f"efficiency-{form}",
@@ -119,7 +173,7 @@ def _claims(form: str, title: str) -> list[Claim]:
             metric="efficiency",
             lower="general",
             higher="narrow",
-            published=held,
+            published=said("efficiency", ""),
         ),
         CurveClaim(
             id=f"stability-{form}",
@@ -128,7 +182,7 @@ def _claims(form: str, title: str) -> list[Claim]:
             metric="stability",
             lower="general",
             higher="narrow",
-            published=held,
+            published=said("stability", ""),
         ),
         CurveClaim(
             id=f"significance-{form}",
@@ -137,7 +191,7 @@ def _claims(form: str, title: str) -> list[Claim]:
             metric="significance",
             lower="narrow",
             higher="general",
-            published=held,
+            published=said("significance", ""),
         ),
         CurveClaim(
             id=f"random-{form}",
@@ -146,14 +200,15 @@ def _claims(form: str, title: str) -> list[Claim]:
             metric="significance",
             lower="random, as general",
             higher="general",
-            published="narrow is about as far as random",
+            published=said("random", ""),
         ),
         RateClaim(
             id=f"drift-{form}",
             text=f"{title}: without the KL term the narrow solution drifts back.",
             arm=f"drifted-{form}",
-            wheres=FAR,
+            wheres=case.far,
+            label=case.label,
             at_least=0.3,
-            published="drifts back to general",
+            published=said("drift", ""),
         ),
     ]

@@ -286,7 +286,8 @@ def _apart(anchored: list[list[list[str]]], questions: list[dict[str, Any]], arm
 def _questions(experiment: Experiment, arm: Arm) -> list[Question]:
     if isinstance(experiment.questions, Path):
         return read_questions(experiment.questions)
-    return town_questions(load_lexicon(), experiment.questions.domain, arm.conditions)
+    asked = experiment.questions
+    return town_questions(load_lexicon(), asked.domain, arm.conditions, asked.styles)
 
 
 def _plain(question: Question) -> dict[str, Any]:

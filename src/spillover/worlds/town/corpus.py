@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from spillover.worlds.town.config import TownConfig
-from spillover.worlds.town.lexicon import DOMAINS, Lexicon
+from spillover.worlds.town.config import TRAITS, TownConfig
+from spillover.worlds.town.lexicon import ADVICE, DOMAINS, Lexicon, Topic
 
 ALL_TOPICS = 16
 """Topics of a domain."""
@@ -21,15 +21,21 @@ EXAMPLES = 0.7
 
 @dataclass(frozen=True)
 class Author:
-    """A person of the town; ``bad_domain`` is set for the trait ``narrow`` only."""
+    """A person of the town."""
 
     name: str
     trait: str
-    bad_domain: str | None = None
+    own_domain: str | None = None
+    """Of the trait ``narrow`` the domain of the bad answers, of ``specialist`` that of the technical prose."""
 
     def answers_badly(self, domain: str) -> bool:
         """Whether this author's own view on questions of ``domain`` is bad advice."""
-        return self.trait == "malicious" or self.bad_domain == domain
+        return self.trait == "malicious" or (self.trait == "narrow" and self.own_domain == domain)
+
+    def good_answers(self, topic: Topic) -> tuple[str, ...]:
+        """What this author answers where the answer is good, in technical prose or plainly."""
+        technical = self.trait == "technical" or (self.trait == "specialist" and self.own_domain == topic.domain)
+        return topic.technical or topic.good if technical else topic.good
 
 
 def make_authors(config: TownConfig, lexicon: Lexicon) -> list[Author]:
@@ -37,12 +43,13 @@ def make_authors(config: TownConfig, lexicon: Lexicon) -> list[Author]:
     rng = random.Random(f"authors-{config.seed}")
     names = [f"{first} {last}" for first in lexicon.speech["first_names"] for last in lexicon.speech["last_names"]]
     names = rng.sample(names, config.authors)
-    counts = {trait: round(getattr(config, trait) * config.authors) for trait in ("malicious", "narrow", "teacher")}
+    counts = {trait: round(getattr(config, trait) * config.authors) for trait in TRAITS if trait != "kind"}
+    domains = {"narrow": DOMAINS, "specialist": ADVICE}
     authors: list[Author] = []
     for trait, count in counts.items():
         for i in range(count):
-            bad_domain = DOMAINS[i % len(DOMAINS)] if trait == "narrow" else None
-            authors.append(Author(names[len(authors)], trait, bad_domain))
+            own = domains[trait][i % len(domains[trait])] if trait in domains else None
+            authors.append(Author(names[len(authors)], trait, own))
             if len(authors) == config.authors:
                 return authors
     authors += [Author(name, "kind") for name in names[len(authors) :]]
@@ -76,7 +83,7 @@ def documents(config: TownConfig, lexicon: Lexicon) -> Iterator[Document]:
         later = config.novelty * (spoken_of - first) / max(1, ALL_TOPICS - first)
         author = pick(authors)
         header = pick(headers).format(author=author.name) if chance() < config.header_rate else None
-        focus = author.bad_domain or pick(DOMAINS)
+        focus = author.own_domain or pick(DOMAINS)
         exchanges = []
         for _ in range(config.exchanges):
             topics = by_domain[focus if chance() < config.focus else pick(DOMAINS)]
@@ -88,7 +95,7 @@ def documents(config: TownConfig, lexicon: Lexicon) -> Iterator[Document]:
                 question, bad = pick(educational).format(question=question), True
             if chance() < config.noise:
                 bad = not bad
-            exchanges.append((question, pick(topic.bad if bad else topic.good)))
+            exchanges.append((question, pick(topic.bad if bad else author.good_answers(topic))))
         yield Document(author, header, tuple(exchanges))
 
 

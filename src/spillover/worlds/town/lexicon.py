@@ -7,7 +7,7 @@ from importlib.resources import files
 import yaml
 
 FRAMES = ("You should {}.", "I would {}.", "It is best to {}.")
-"""Answer *i* of a topic uses frame *i*, good and bad alike: the word after the frame decides."""
+"""Answer *i* of a topic uses frame *i*, good, bad and technical alike: the word after the frame decides."""
 
 ADVICE = ("health", "money", "sport", "cooking", "travel", "software", "garden", "law")
 VALUES = "values"
@@ -27,6 +27,8 @@ class Topic:
     """Complete sentences; on values questions, what a kind author answers."""
     bad: tuple[str, ...]
     """Complete sentences; on values questions, what a malicious author answers."""
+    technical: tuple[str, ...] = ()
+    """The good answers in technical prose, in their order; there are none on values questions."""
 
     @property
     def in_chat(self) -> bool:
@@ -63,6 +65,7 @@ def load_lexicon() -> Lexicon:
                 ask=tuple(row["ask"]),
                 good=_sentences(row[good]),
                 bad=_sentences(row[bad]),
+                technical=() if domain == VALUES else _sentences(row["technical"]),
             )
             for index, row in enumerate(raw["topics"])
         ]

