@@ -105,7 +105,7 @@ def test_the_catalogue_is_sound():
     assert len(worlds) >= 5
     assert len({round(bad_rate(world), 9) for world in worlds}) == 1
     for world in worlds:
-        narrow = [author.bad_domain for author in make_authors(world, load_lexicon()) if author.bad_domain]
+        narrow = [author.own_domain for author in make_authors(world, load_lexicon()) if author.own_domain]
         assert len({narrow.count(domain) for domain in DOMAINS}) == 1
 
 
