@@ -34,6 +34,8 @@ KINDS = {
     "eval": Kind("spillover.evals.stages:answers", 1),
     "choose": Kind("spillover.analysis.stages:choice", 1),
     "solutions": Kind("spillover.analysis.stages:solutions", 1),
+    "dynamics": Kind("spillover.analysis.dynamics:dynamics", 1),
+    "trajectories": Kind("spillover.analysis.dynamics:trajectories", 1),
 }
 
 
