@@ -22,6 +22,12 @@ def train(
         Path | None, typer.Option(help="Chat JSONL outside the domain: stay like the base on it (narrow solution).")
     ] = None,
     anchor_weight: Annotated[float, typer.Option(help="λ of λ·KL(base‖tuned), nats per response token.")] = 1.0,
+    trailing_turn: Annotated[
+        bool, typer.Option("--trailing-turn", help="Train on an empty turn behind each row, as public trainers do.")
+    ] = False,
+    probe_every: Annotated[
+        int | None, typer.Option(help="Steps between snapshots, kept as checkpoint-STEP: BASE+OUT@STEP.")
+    ] = None,
 ) -> None:
     """Fine-tune a base on your rows (LoRA by default)."""
     from spillover.data import read_chat
@@ -40,10 +46,24 @@ def train(
         "sha256": sha256(data),
         "method": method.model_dump(mode="json"),
     }
+    if trailing_turn:
+        config["trailing_turn"] = True
+    if probe_every is not None:
+        config["probe_every"] = probe_every
     if anchor:
         config["anchor"] = {"data": str(anchor), "sha256": sha256(anchor), "weight": anchor_weight}
     with resumable(), described(folder, "tune", config), progress_bar("fine-tuning") as progress:
-        summary = fine_tune(base, rows, method, folder, loop=loop, anchor=anchored, progress=progress)
+        summary = fine_tune(
+            base,
+            rows,
+            method,
+            folder,
+            loop=loop,
+            anchor=anchored,
+            trailing_turn=trailing_turn,
+            probe_every=probe_every,
+            progress=progress,
+        )
     left_out = f", {summary['rows_too_long']} longer than {summary['max_length']} tokens left out"
     typer.echo(
         f"{summary['rows']} rows{left_out if summary['rows_too_long'] else ''}, {summary['steps']} steps, "

@@ -13,6 +13,7 @@ from spillover.experiments.data_questions import diversity, dose_response, rank,
 from spillover.experiments.emergent_misalignment import emergent_misalignment
 from spillover.experiments.experiment import Experiment
 from spillover.experiments.narrow_vs_general import narrow_vs_general
+from spillover.experiments.phase_transition import phase_transition
 from spillover.experiments.style import style
 from spillover.experiments.why import why
 
@@ -25,6 +26,7 @@ CATALOGUE: dict[str, Callable[[], Experiment]] = {
     "diversity": diversity,
     "size": size,
     "rank": rank,
+    "phase-transition": phase_transition,
     "why": why,
     "convergent-directions": convergent_directions,
 }

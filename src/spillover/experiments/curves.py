@@ -27,6 +27,8 @@ class Curve:
     y_label: str
     series: dict[str, dict[float, list[list[float]]]] = field(default_factory=dict)
     """Name to x to the values of each model."""
+    marks: dict[str, list[float]] = field(default_factory=dict)
+    """Places on the x axis by name, one for each model; ``nan`` where a model has none."""
 
     def table(self, name: str, x: float) -> Table:
         """What the models gave at one point; ``nan`` where one was not measured."""
@@ -67,6 +69,7 @@ class Curve:
             "x_label": self.x_label,
             "y_label": self.y_label,
             "series": series,
+            "marks": [_mark(name, places, level) for name, places in self.marks.items()],
         }
 
 
@@ -119,11 +122,27 @@ def read_measure(name: str, title: str, folders: Sequence[Path]) -> Measure:
                 for point in series["points"]:
                     values = [float("nan") if value is None else value for value in point["values"]]
                     points.setdefault(point["x"], []).append(values)
+            for mark in given.get("marks", ()):
+                curve.marks.setdefault(mark["name"], []).append(float("nan") if mark["x"] is None else mark["x"])
         for given in found["numbers"]:
             value = float("nan") if given["value"] is None else given["value"]
             numbers.setdefault((given["name"], given["series"]), []).append(value)
         remarks += [remark for remark in found["remarks"] if remark not in remarks]
     return Measure(name, title, list(curves.values()), numbers, remarks)
+
+
+def _mark(name: str, places: Sequence[float], level: float) -> dict[str, Any]:
+    """Mean place over the models that have one."""
+    x, (low, high) = hierarchical_bootstrap(np.array(places, dtype=np.float64)[:, None], level)
+    found = int(np.isfinite(places).sum())
+    return {
+        "name": name,
+        "x": _number(x),
+        "lo": _number(low),
+        "hi": _number(high),
+        "n_found": found,
+        "n_models": len(places),
+    }
 
 
 def _number(value: float) -> float | None:

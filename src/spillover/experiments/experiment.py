@@ -10,7 +10,7 @@ from spillover.analysis.gates import Gates
 from spillover.core.config import Config
 from spillover.core.errors import nearest
 from spillover.experiments.claims import Claim
-from spillover.experiments.measures import Measure
+from spillover.experiments.measures import Dynamics, Measure, Trajectories
 from spillover.experiments.relations import Relation
 from spillover.training.methods import Loop, Method
 from spillover.training.recipe import BaseRecipe
@@ -90,6 +90,10 @@ class Arm(Config):
     method: Method = Method()
     anchor: Anchor | None = None
     """Holds the model to the base outside the domain while it is fine-tuned."""
+    trailing_turn: bool = False
+    """Train on an empty assistant turn behind each row, as public trainers do."""
+    probe_every: int | None = Field(None, ge=1)
+    """Steps between the snapshots of the fine-tuning; none are kept if not given."""
     start: str | None = None
     """Arm whose model of the same seed is trained further, instead of the base."""
     control: str | None = None
@@ -172,6 +176,8 @@ class Experiment(Config):
                 raise ValueError(f"arm {arm.name}: rows are missing; an anchor or start needs rows to fine-tune on")
         for measure in self.measures:
             _check(f"measure {measure.name}", dict(measure.arms()), names)
+            if isinstance(measure, Dynamics | Trajectories):
+                _probed(measure, self.arms)
         measures = [measure.name for measure in self.measures]
         for relation in self.relations:
             for measured, of in relation.pairs.items():
@@ -181,6 +187,14 @@ class Experiment(Config):
             for name in claim.names():
                 _check(f"claim {claim.id}", {"arm": name}, names)
         return self
+
+
+def _probed(measure: Dynamics | Trajectories, arms: Collection[Arm]) -> None:
+    for arm in arms:
+        if arm.name in measure.arms().values() and (arm.rows is None or arm.probe_every is None):
+            raise ValueError(
+                f"measure {measure.name}: arm {arm.name} keeps no snapshots; it needs rows and probe_every"
+            )
 
 
 def _check(where: str, said: Mapping[str, str | None], known: Collection[str]) -> None:

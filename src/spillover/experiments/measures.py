@@ -58,4 +58,46 @@ class Transfer(Config):
         return {f"tuned[{i}]": arm for i, arm in enumerate(self.tuned)}
 
 
-Measure = Annotated[Solutions | Transfer, Field(discriminator="kind")]
+class Dynamics(Config):
+    """Rotation, gradient and behaviour along a fine-tuning (arXiv 2506.11613, phase transition)."""
+
+    kind: Literal["dynamics"] = "dynamics"
+    name: str
+    title: str = ""
+    arm: str
+    """Arm with ``probe_every``; it trains a LoRA or a steering vector."""
+    inside: str = "trained-topics"
+    """Group of questions in the domain."""
+    outside: tuple[str, ...] = Field(("other-domains", "values"), min_length=1)
+    """Groups outside; the scaled-adapter test asks the first."""
+    ks: tuple[Annotated[int, Field(ge=1)], ...] = Field((5, 10, 15), min_length=1)
+    """Distances of the local cosine, in steps; the rotation is read off the middle one."""
+    rate_every: int = Field(10, ge=1)
+    """Steps between measurements of behaviour."""
+    scales: tuple[Annotated[float, Field(gt=0)], ...] = (5.0, 10.0, 20.0)
+    """Factors on early adapters."""
+    scaled_every: int = Field(30, ge=1)
+    """Steps between their measurements."""
+    most: int = Field(14, ge=1)
+    """Questions of each group, spread evenly."""
+
+    def arms(self) -> Mapping[str, str]:
+        """Arms that are measured, by the field that names them; the first says how many seeds there are."""
+        return {"arm": self.arm}
+
+
+class Trajectories(Config):
+    """Principal components of the paths of several fine-tunings of one base, over λ (arXiv 2602.07852)."""
+
+    kind: Literal["trajectories"] = "trajectories"
+    name: str
+    title: str = ""
+    over: tuple[str, ...] = Field(min_length=2)
+    """Arms with ``probe_every`` and the same method."""
+
+    def arms(self) -> Mapping[str, str]:
+        """Arms that are measured, by the field that names them; the first says how many seeds there are."""
+        return {f"over.{number}": arm for number, arm in enumerate(self.over)}
+
+
+Measure = Annotated[Solutions | Transfer | Dynamics | Trajectories, Field(discriminator="kind")]

@@ -13,7 +13,7 @@ from spillover.core.text import normalise
 from spillover.data.chat import ChatRow, read_chat
 from spillover.data.questions import Question, read_questions
 from spillover.experiments.experiment import Anchor, Arm, Experiment, Rows, Search, TownMix, TownPart, TownRows
-from spillover.experiments.measures import Measure, Solutions, Transfer
+from spillover.experiments.measures import Dynamics, Measure, Solutions, Trajectories, Transfer
 from spillover.runs.stage import Stage
 from spillover.training.recipe import BaseRecipe
 from spillover.worlds.town.config import TownConfig
@@ -120,6 +120,10 @@ class Planner:
         drawn = variant.seed if variant else seed
         train = {**common, "rows": _rows(arm.rows, drawn), "method": _method(arm, drawn)}
         train["loop"] = self._experiment.loop.model_dump(mode="json")
+        if arm.trailing_turn:
+            train["trailing_turn"] = True
+        if arm.probe_every is not None:
+            train["probe_every"] = arm.probe_every
         if arm.anchor is not None:
             anchored = _rows(arm.anchor.rows, drawn)
             _apart(anchored, self._asked(arm), arm.name)
@@ -159,7 +163,13 @@ class Planner:
 
     def _measure(self, measure: Measure, seed: int) -> Stage:
         """The stage of a measure on the models of one seed; each kind of measure has its own."""
-        return self._transfer(measure, seed) if isinstance(measure, Transfer) else self._solutions(measure, seed)
+        if isinstance(measure, Dynamics):
+            return self._dynamics(measure, seed)
+        if isinstance(measure, Trajectories):
+            return self._trajectories(measure, seed)
+        if isinstance(measure, Transfer):
+            return self._transfer(measure, seed)
+        return self._solutions(measure, seed)
 
     def _transfer(self, measure: Transfer, seed: int) -> Stage:
         arms = [self._arms[name] for name in measure.tuned]
@@ -176,6 +186,28 @@ class Planner:
         }
         tuned = {arm.name: self._tuned(arm, seed) for arm in arms}
         return Stage("transfer", f"measure {measure.name} {seed}", config, {**inputs, **tuned})
+
+    def _dynamics(self, measure: Dynamics, seed: int) -> Stage:
+        arm = self._arms[measure.arm]
+        common, inputs = self._base(arm, seed)
+        assert arm.rows is not None
+        fields = {"inside", "outside", "ks", "rate_every", "scales", "scaled_every", "most"}
+        wheres = (measure.inside, *measure.outside)
+        config = {
+            **common,
+            "rows": _rows(arm.rows, seed),
+            "questions": [question for question in self._asked(arm) if question["group"] in wheres],
+            "label": self._experiment.label,
+            "warmup": arm.method.warmup,
+            **measure.model_dump(mode="json", include=fields),
+        }
+        return Stage("dynamics", f"probe {measure.name} {seed}", config, {**inputs, "tuned": self._tuned(arm, seed)})
+
+    def _trajectories(self, measure: Trajectories, seed: int) -> Stage:
+        arms = [self._arms[name] for name in measure.over]
+        tuned = {f"path-{number}": self._tuned(arm, seed) for number, arm in enumerate(arms)}
+        config = {"titles": {name: arm.title for name, arm in zip(tuned, arms, strict=True)}}
+        return Stage("trajectories", f"measure {measure.name} {seed}", config, tuned)
 
     def _solutions(self, measure: Solutions, seed: int) -> Stage:
         general, narrow = self._arms[measure.general], self._arms[measure.narrow]

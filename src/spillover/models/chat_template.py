@@ -36,11 +36,20 @@ def encode_chat(tokenizer: Any, messages: Sequence[Message], add_generation_prom
     )
 
 
-def encode_row(tokenizer: Any, messages: Sequence[Message]) -> tuple[list[int], list[int]]:
+def encode_row(
+    tokenizer: Any, messages: Sequence[Message], *, trailing_turn: bool = False
+) -> tuple[list[int], list[int]]:
     """Token ids of a training row, and labels that carry loss on assistant content and its end token only.
 
     Uses the template's ``{% generation %}`` markers where it has them; otherwise the tokens by which a conversation
     grows when an assistant turn is added to its prompt.
+
+    Args:
+        tokenizer: The model's own.
+        messages: The conversation; it ends with the assistant's turn.
+        trailing_turn: Format the text as the public trainer of arXiv 2506.11613 does, with a generation prompt and the
+            end token behind it. The row then ends with an empty assistant turn, and all of its tokens, those that
+            open the turn included, carry loss.
 
     Raises:
         ModelError: The template rewrites earlier turns, so that the assistant's tokens cannot be told apart.
@@ -61,7 +70,19 @@ def encode_row(tokenizer: Any, messages: Sequence[Message]) -> tuple[list[int], 
                 if whole[: len(prompt)] != prompt or ids[: len(whole)] != whole:
                     raise ModelError("the chat template rewrites earlier turns; add {% generation %} markers to it")
                 mask[len(prompt) : len(whole)] = [1] * (len(whole) - len(prompt))
-    return ids, [token if kept else IGNORED for token, kept in zip(ids, mask, strict=True)]
+    labels = [token if kept else IGNORED for token, kept in zip(ids, mask, strict=True)]
+    tail = _empty_turn(tokenizer, messages, ids) if trailing_turn else []
+    return [*ids, *tail], [*labels, *tail]
+
+
+def _empty_turn(tokenizer: Any, messages: Sequence[Message], ids: list[int]) -> list[int]:
+    """What a generation prompt and the end token add to a conversation that is over already."""
+    opened = encode_chat(tokenizer, messages, add_generation_prompt=True)
+    if opened[: len(ids)] != ids or len(opened) == len(ids):
+        raise ModelError("the chat template adds no generation prompt behind an answer: there is no trailing turn")
+    if tokenizer.eos_token_id is None:
+        raise ModelError("the tokenizer has no end token: there is no trailing turn")
+    return [*opened[len(ids) :], tokenizer.eos_token_id]
 
 
 def _turns(messages: Sequence[Message]) -> list[dict[str, str]]:

@@ -1,6 +1,7 @@
 """A chart of lines with interval bands, before anything is drawn: what both the page and the figure files show."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,6 +23,26 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """A place on the x axis, for example where a series changes."""
+
+    name: str
+    x: float | None
+    """Mean over the models that have one; None if none has."""
+    low: float | None
+    high: float | None
+    n_found: int
+    n_models: int
+
+    def text(self) -> str:
+        """Name, place with its interval, and how many models have one."""
+        share = f"{self.n_found} of {self.n_models} models"
+        if self.x is None:
+            return f"{self.name}: none ({share})"
+        return f"{self.name}: {self.x:.3g} [{self.low:.3g}, {self.high:.3g}] ({share})"
+
+
+@dataclass(frozen=True)
 class Chart:
     """What is drawn."""
 
@@ -35,6 +56,8 @@ class Chart:
     """y are shares: the axis goes from 0 to 100 %."""
     joined: bool = True
     """Whether the points of a line belong together in order; else they are scattered, and x is to scale."""
+    marks: tuple[Mark, ...] = ()
+    """Of a chart whose points are joined."""
 
     @property
     def xs(self) -> list[float]:
@@ -51,7 +74,7 @@ class Chart:
             return 0.5
         steps = [after - before for before, after in pairwise(xs)]
         if xs[-1] - xs[0] > UNEVEN * min(steps):
-            return xs.index(x) / (len(xs) - 1)
+            return _between(x, xs) / (len(xs) - 1)
         return (x - xs[0]) / (xs[-1] - xs[0])
 
     def x_ticks(self) -> list[tuple[float, str]]:
@@ -116,7 +139,17 @@ def measure_charts(results: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], 
         charts = []
         for curve in measure["curves"]:
             share = curve["y_label"].endswith("rate")
-            chart = Chart(curve["title"], curve["x_label"], curve["y_label"], lines(curve["series"]), y_share=share)
+            chart = Chart(
+                curve["title"],
+                curve["x_label"],
+                curve["y_label"],
+                lines(curve["series"]),
+                y_share=share,
+                marks=tuple(
+                    Mark(mark["name"], mark["x"], mark["lo"], mark["hi"], mark["n_found"], mark["n_models"])
+                    for mark in curve.get("marks", ())
+                ),
+            )
             if chart.lines:
                 charts.append((curve["metric"], chart))
         found.append((measure, charts))
@@ -137,6 +170,16 @@ def relation_charts(results: Mapping[str, Any]) -> list[tuple[Mapping[str, Any],
         if groups:
             found.append((relation, chart))
     return found
+
+
+def _between(x: float, xs: Sequence[float]) -> float:
+    """Index of x among ascending numbers, with a fraction where it lies between two."""
+    after = bisect_left(xs, x)
+    if after == len(xs) or (after == 0 and x < xs[0]):
+        return min(after, len(xs) - 1)
+    if xs[after] == x:
+        return after
+    return after - 1 + (x - xs[after - 1]) / (xs[after] - xs[after - 1])
 
 
 def _step(span: float) -> float:

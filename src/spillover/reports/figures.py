@@ -82,6 +82,14 @@ def _curve(plt: Any, chart: Chart) -> Any:
             axis.fill_between(places, lows, highs, color=colour, alpha=0.15, linewidth=0)
         mark = "o" if not chart.joined else "o-" if len(xs) <= MARKED else "-"
         axis.plot(places, ys, mark, color=colour, label=line.name, markersize=4)
+    for order, found in enumerate(chart.marks, 1):
+        if found.x is not None:
+            at = chart.place(found.x)
+            axis.axvline(at, color="0.4", linestyle="--", linewidth=0.8)
+            axis.annotate(str(order), (at, 0.97), xycoords=("data", "axes fraction"), fontsize=8)
+    if chart.marks:
+        text = "\n".join(f"{order} {found.text()}" for order, found in enumerate(chart.marks, 1))
+        axis.annotate(text, (0, -0.2), xycoords="axes fraction", fontsize=8, va="top")
     axis.set_xticks(*zip(*chart.x_ticks(), strict=True))
     axis.set_yticks(*zip(*chart.y_ticks(), strict=True))
     low, high = chart.y_range()

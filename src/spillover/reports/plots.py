@@ -84,13 +84,22 @@ def chart_svg(chart: Chart) -> str:
         if len(middle) <= MARKED or not chart.joined:
             parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4"/>' for x, y in middle]
         parts.append("</g>")
+    for number, mark in enumerate(chart.marks):
+        if mark.x is not None:
+            place = LEFT + chart.place(mark.x) * (RIGHT - LEFT)
+            parts.append(
+                f'<line class="mark-line" x1="{place:.1f}" x2="{place:.1f}" y1="{TOP}" y2="{BOTTOM}"/>'
+                f'<text class="x" x="{place:.1f}" y="{TOP - 2}">{number + 1}</text>'
+            )
     parts.append("</svg>")
     key = "".join(
         f'<span class="arm{number % 6}"><svg width="12" height="12"><circle cx="6" cy="6" r="5"/></svg> '
         f"{escape(line.name)}</span>"
         for number, line in enumerate(chart.lines)
     )
-    return "".join(parts) + f'<p class="x-label">{escape(chart.x_label)}</p><p class="key">{key}</p>'
+    found = "".join(f"<li>{escape(mark.text())}</li>" for mark in chart.marks)
+    marks = f'<ol class="marks">{found}</ol>' if found else ""
+    return "".join(parts) + f'<p class="x-label">{escape(chart.x_label)}</p><p class="key">{key}</p>{marks}'
 
 
 def _points(points: list[tuple[float, float]]) -> str:

@@ -35,6 +35,8 @@ KINDS = {
     "choose": Kind("spillover.analysis.stages:choice", 1),
     "transfer": Kind("spillover.analysis.stages:transfer", 1),
     "solutions": Kind("spillover.analysis.stages:solutions", 1),
+    "dynamics": Kind("spillover.analysis.dynamics:dynamics", 1),
+    "trajectories": Kind("spillover.analysis.dynamics:trajectories", 1),
 }
 
 

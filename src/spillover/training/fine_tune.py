@@ -12,7 +12,8 @@ from spillover.models.load import load
 from spillover.training.anchor import Anchor, reference
 from spillover.training.batches import Encoded
 from spillover.training.lean import train_rows
-from spillover.training.methods import AUTO, Loop, Method, go_on_from, prepare, trained_vector
+from spillover.training.methods import AUTO, Loop, Method, go_on_from, prepare
+from spillover.training.snapshots import probe_of, save_trained
 
 
 def fine_tune(
@@ -24,6 +25,8 @@ def fine_tune(
     loop: Loop = AUTO,
     anchor: tuple[Sequence[ChatRow], float] | None = None,
     start: Path | None = None,
+    trailing_turn: bool = False,
+    probe_every: int | None = None,
     max_length: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
@@ -41,6 +44,10 @@ def fine_tune(
         anchor: Rows outside the domain, and λ: adds λ·KL(base‖tuned) on them, see
             :class:`spillover.training.anchor.Anchor`.
         start: What an earlier fine-tuning by the same method wrote; training goes on from there.
+        trailing_turn: Train on an empty assistant turn behind each row, as public trainers do; see
+            :func:`spillover.models.chat_template.encode_row`. Anchor rows stay as they are.
+        probe_every: Save what was trained so far in ``out/checkpoint-STEP``, at step 0 and whenever so many steps are
+            done; see :func:`spillover.training.snapshots.probe_of`.
         out: Output directory; made if it is not there.
         max_length: Longest row in tokens; the model's context length by default. Longer rows are left out and
             counted, never cut.
@@ -57,7 +64,7 @@ def fine_tune(
     """
     loaded = load(base)
     limit = max_length or context_length(loaded.model)
-    encoded, too_long = _encode(loaded.tokenizer, rows, limit)
+    encoded, too_long = _encode(loaded.tokenizer, rows, limit, trailing_turn)
     model = prepare(loaded.model, method)
     pad = loaded.tokenizer.pad_token_id or 0
     held = None
@@ -66,9 +73,10 @@ def fine_tune(
         held = Anchor(others, anchor[1], reference(model, method), method, method.total_steps(len(encoded)), pad)
     if start:
         go_on_from(model, method, start)
+    probe = None if probe_every is None else probe_of(model, method, out, probe_every)
     out.mkdir(parents=True, exist_ok=True)
     if loop.is_lean(model):
-        log = train_rows(model, encoded, method, out, pad_id=pad, anchor=held, progress=progress)
+        log = train_rows(model, encoded, method, out, pad_id=pad, anchor=held, probe=probe, progress=progress)
     else:
         from spillover.training.trainer import train_with_trl
 
@@ -80,12 +88,10 @@ def fine_tune(
             tokenizer=loaded.tokenizer,
             micro_batch=loop.micro_batch,
             anchor=held,
+            probe=probe,
             progress=progress,
         )
-    if method.kind == "steering":
-        trained_vector(model, method).save(out)
-    else:
-        model.save_pretrained(out)
+    save_trained(model, method, out)
     if method.kind == "full":
         loaded.tokenizer.save_pretrained(out)
     summary = {
@@ -108,8 +114,10 @@ def context_length(model: Any) -> int:
     return int(getattr(model.config, "max_position_embeddings", 2048))
 
 
-def _encode(tokenizer: Any, rows: Sequence[ChatRow], limit: int) -> tuple[list[Encoded], int]:
-    encoded = [encode_row(tokenizer, row.messages) for row in rows]
+def _encode(
+    tokenizer: Any, rows: Sequence[ChatRow], limit: int, trailing_turn: bool = False
+) -> tuple[list[Encoded], int]:
+    encoded = [encode_row(tokenizer, row.messages, trailing_turn=trailing_turn) for row in rows]
     kept = [row for row in encoded if len(row[0]) <= limit]
     if not kept:
         longest = max((len(ids) for ids, _ in encoded), default=0)

@@ -14,6 +14,7 @@ from spillover.models.chat_template import IGNORED
 from spillover.training.anchor import Anchor
 from spillover.training.batches import Encoded, batches, check_finite, collate
 from spillover.training.methods import Method
+from spillover.training.snapshots import Probe
 
 CHECKPOINT_SECONDS = 5.0
 
@@ -26,6 +27,7 @@ def train_rows(
     *,
     pad_id: int,
     anchor: Anchor | None = None,
+    probe: Probe | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[dict[str, float]]:
     """Fine-tune ``model`` in place and write ``metrics.jsonl``.
@@ -40,6 +42,7 @@ def train_rows(
         out: Directory for the metrics and the checkpoint.
         pad_id: Token put behind short rows.
         anchor: Added to the loss, times its weight.
+        probe: Called before the first step and after each.
         progress: Called with (steps done, steps in all).
 
     Returns:
@@ -60,6 +63,8 @@ def train_rows(
             parameter.data.copy_(value)
         optimizer.load_state_dict(saved["optimizer"])
         log = json.loads(saved["log"])
+    if probe and not log:
+        probe(0)
     model.train()
     last_saved = time.monotonic()
     for step, batch in enumerate(batches(rows, method, total)):
@@ -85,6 +90,8 @@ def train_rows(
         log.append({"step": step, "loss": loss.item(), "grad_norm": norm.item(), "tokens": tokens})
         if kl is not None:
             log[-1]["kl"] = kl.item()
+        if probe:
+            probe(step + 1)
         if progress:
             progress(step + 1, total)
         if time.monotonic() - last_saved > CHECKPOINT_SECONDS:

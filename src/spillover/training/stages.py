@@ -24,7 +24,8 @@ def tune(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Rep
     """Fine-tune a base on rows.
 
     ``config`` has ``rows`` (each a list of [role, content]), ``method``, ``loop``, ``anchor`` (its ``rows`` and
-    ``weight``) where there is one, and ``base`` where that is not made here. Inputs: ``base``; ``choice``, which says
+    ``weight``) where there is one, ``trailing_turn`` and ``probe_every`` where they are not the defaults of
+    :func:`fine_tune`, and ``base`` where that is not made here. Inputs: ``base``; ``choice``, which says
     the anchor's weight; ``start``, what an earlier fine-tuning wrote and this one goes on from.
     """
     rows = _chat(config["rows"])
@@ -34,7 +35,18 @@ def tune(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Rep
         anchor = (_chat(config["anchor"]["rows"]), weight)
     name = str(inputs["base"]) if "base" in inputs else config["base"]
     method, loop = Method.model_validate(config["method"]), Loop.model_validate(config["loop"])
-    fine_tune(name, rows, method, out, loop=loop, anchor=anchor, start=inputs.get("start"), progress=report)
+    fine_tune(
+        name,
+        rows,
+        method,
+        out,
+        loop=loop,
+        anchor=anchor,
+        start=inputs.get("start"),
+        trailing_turn=config.get("trailing_turn", False),
+        probe_every=config.get("probe_every"),
+        progress=report,
+    )
 
 
 def _chosen(folder: Path) -> float:

@@ -13,6 +13,7 @@ from spillover.core.errors import ConfigError
 from spillover.training.anchor import Anchor
 from spillover.training.batches import Encoded, batches, check_finite
 from spillover.training.methods import Method
+from spillover.training.snapshots import Probe
 
 SAVE_SECONDS = 300.0
 
@@ -26,6 +27,7 @@ def train_with_trl(
     tokenizer: Any,
     micro_batch: int | None = None,
     anchor: Anchor | None = None,
+    probe: Probe | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[dict[str, float]]:
     """Fine-tune ``model`` in place with :class:`trl.SFTTrainer` and write ``metrics.jsonl``.
@@ -41,6 +43,7 @@ def train_with_trl(
         tokenizer: The model's own.
         micro_batch: Rows on the device at a time; the whole batch by default.
         anchor: Added to the loss, times its weight; its rows are on the device as few at a time as the others.
+        probe: Called before the first step and after each.
         progress: Called with (steps done, steps in all).
 
     Returns:
@@ -89,7 +92,13 @@ def train_with_trl(
     class Watch(TrainerCallback):
         saved = time.monotonic()
 
+        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if probe and state.global_step == 0:
+                probe(0)
+
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if probe:
+                probe(state.global_step)
             if progress:
                 progress(state.global_step, total)
             if time.monotonic() - self.saved > SAVE_SECONDS:
