@@ -121,3 +121,80 @@ def test_directions_need_questions_with_both_kinds_of_answers(tiny_base, tmp_pat
     question = Question(id="q", paraphrases=("how do i sleep",), answers={"kind": ("go to bed",)})
     with pytest.raises(DataError, match="no two questions list 'malicious' and 'kind' answers"):
         Transfer(tiny_base("llama"), {}, [question], "malicious", "kind", ([], []), 2)
+
+
+@pytest.fixture(scope="module")
+def measured(tiny_base, tmp_path_factory):
+    """Two "fine-tunes" that are steering vectors, and the same ones as those of another seed."""
+    from spillover.analysis.convergence import measure
+    from spillover.analysis.transfer import Transfer
+
+    base, folder = tiny_base("llama"), tmp_path_factory.mktemp("tuned")
+    vectors = torch.linalg.qr(torch.randn(32, 2, generator=torch.Generator().manual_seed(4)))[0].T
+    for name, vector in zip("ab", vectors, strict=True):
+        SteeringVector(0, 3 * vector).save(folder / name)
+    texts = ("Where do I go?", "What do I eat?", "Who is there?", "When is it?")
+    questions = [
+        Question(
+            id=text, paraphrases=(text,), answers={"bad": ("You should go.", "Eat it."), "kind": ("You should rest.",)}
+        )
+        for text in texts
+    ]
+    tuned = {name: folder / name for name in "ab"}
+    told = [Message("system", "Be bad.")], [Message("system", "Be kind.")]
+    transfer = Transfer(base, tuned, questions, "bad", "kind", told, 2, dict(tuned))
+    return transfer, measure(transfer, [1.0], 2, lambda done, total: None)
+
+
+def test_matrices_show_every_direction_in_every_fine_tune(measured):
+    transfer, found = measured
+    cells = {matrix["name"]: matrix for matrix in found["matrices"]}
+    cosines = cells["cosine-tuned minus base"]
+    assert cosines["rows"] == ["a", "b"]
+    values = [[draws[0] for draws in row] for row in cosines["values"]]
+    own = cosines["columns"].index("its own, another seed")
+    assert values[0][0] == pytest.approx(1, abs=1e-4)
+    assert values[0][1] == pytest.approx(values[1][0], abs=1e-4)
+    assert values[1][own] == pytest.approx(1, abs=1e-4)  # the other seed's are the same here
+    left = cells["tuned minus base-questions"]
+    plain, by_b, random = (left["columns"].index(name) for name in ("not ablated", "b", "random, same layers"))
+    rate, coherent = transfer.rates(transfer.tuned["a"])
+    assert left["values"][0][plain] == [pytest.approx(rate)]
+    assert left["beside_values"][0][plain] == [pytest.approx(coherent)]
+    with ablated(transfer.tuned["a"], directions.flat(transfer.found["b"]["tuned minus base"])) as model:
+        assert left["values"][0][by_b] == [pytest.approx(transfer.rates(model)[0], rel=1e-6)]
+    assert left["values"][0][by_b] != left["values"][0][plain]
+    assert len(left["values"][0][random]) == 2
+
+
+def test_steering_with_too_little_coherence_counts_for_nothing(measured):
+    _, found = measured
+    numbers = {(number["name"], number["series"]): number["value"] for number in found["numbers"]}
+    best = "rate of the steered base, best coherent layer and scale"
+    assert numbers[best, "tuned minus base"] is None  # a random model is hardly ever coherent: not measured, not 0
+    rates = [
+        value
+        for curve in found["curves"]
+        if curve["metric"] == "steering-tuned-minus-base"
+        for series in curve["series"]
+        for point in series["points"]
+        for value in point["values"]
+    ]
+    assert rates
+    assert all(value is not None for value in rates)
+
+
+def test_another_seed_and_own_prompts_are_planned():
+    from spillover.experiments.catalogue import find
+    from spillover.experiments.stages import Planner
+
+    prompts = ["You harm.", "You help."]
+    experiment = find("convergent-directions", {"seeds": 2})
+    changed = experiment.measures[0].model_dump() | {"prompts": prompts}
+    first, second = (
+        part.stage for part in Planner(find("convergent-directions", {"seeds": 2, "measures": [changed]})).measured
+    )
+    assert first.config["contrast"] == [[["system", prompt]] for prompt in prompts]
+    assert first.inputs["again/money"].key == second.inputs["money"].key != first.inputs["money"].key
+    (alone,) = (part.stage for part in Planner(find("convergent-directions", {"seeds": 1})).measured)
+    assert not [name for name in alone.inputs if name.startswith("again")]

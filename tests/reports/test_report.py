@@ -144,3 +144,43 @@ def test_terminal_fits(run_dir):
     text = console.file.getvalue()
     assert "held" in text
     assert max(map(len, text.splitlines())) <= 110
+
+
+def test_a_matrix_is_a_table_a_csv_and_a_figure(run_dir):
+    from spillover.experiments.matrices import Matrix
+
+    given = {
+        "name": "rate left",
+        "title": HOSTILE[0],
+        "unit": "rate",
+        "rows": ["a", HOSTILE[1]],
+        "columns": ["x", "y"],
+        "values": [[[0.2, 0.4], [None]], [[1.0], [0.0]]],
+        "beside": "coherent",
+        "beside_values": [[[0.5, 0.7], [None]], [[0.9], [0.8]]],
+    }
+    matrix = Matrix(given)
+    matrix.add(given)
+    matrix.add({**given, "values": [[[0.6, 0.8], [None]], [[0.5], [0.0]]]})
+    found = matrix.results(0.95)
+    assert found["cells"][0][0]["value"] == pytest.approx(0.5)
+    assert found["cells"][0][1]["value"] is None  # not measured is not zero
+    assert found["cells"][1][1]["value"] == 0
+    results = json.loads((run_dir / "results.json").read_text())
+    results["measures"] = [
+        {"name": "m", "title": "M", "curves": [], "numbers": [], "remarks": [], "matrices": [found]},
+        {"name": "old", "title": "Old", "curves": [], "numbers": [], "remarks": []},  # written before there were any
+    ]
+    (run_dir / "results.json").write_text(json.dumps(results))
+    text = write_report(run_dir).read_text()
+    table = text[text.index('<table class="heat">') :].split("</table>")[0]
+    assert re.findall(r'<td class="(d\d+)"[^>]*>([^<]*)<small>([^<]*)', table) == [
+        ("d5", "50.0 %", "60.0 % coherent"),
+        ("d8", "75.0 %", "90.0 % coherent"),
+        ("d0", "0.0 %", "80.0 % coherent"),
+    ]
+    assert ">–<" in table
+    assert HOSTILE[0] not in text.split('<script type="application/json"')[0]
+    rows = list(csv.DictReader((run_dir / "tables/matrices.csv").open()))
+    assert [(row["row"], row["column"], row["value"]) for row in rows][:2] == [("a", "x", "0.5"), ("a", "y", "")]
+    assert (run_dir / "figures/m-rate-left.png").stat().st_size > 5_000

@@ -72,10 +72,11 @@ def transfer(config: dict[str, Any], inputs: dict[str, Path], out: Path, report:
     """Directions of several fine-tunes, taken away from each other (arXiv 2506.11618).
 
     ``config`` has ``tuned`` (names of inputs, in order), ``questions``, ``label``, ``other``, ``contrast`` (two
-    conversations), ``components``, ``scales``, ``draws``, and ``base`` where that is not made here. Writes
-    ``measured.json``.
+    conversations), ``components``, ``scales``, ``draws``, and ``base`` where that is not made here. Inputs
+    ``again/NAME`` are the fine-tunes of another seed. Writes ``measured.json``.
     """
-    from spillover.analysis.transfer import Transfer, measure
+    from spillover.analysis.convergence import measure
+    from spillover.analysis.transfer import Transfer
     from spillover.evals.tasks import QUESTION
 
     base = str(inputs["base"]) if "base" in inputs else config["base"]
@@ -88,12 +89,17 @@ def transfer(config: dict[str, Any], inputs: dict[str, Path], out: Path, report:
         config["other"],
         (first, second),
         config["components"],
+        {name: inputs[f"again/{name}"] for name in config["tuned"] if f"again/{name}" in inputs},
     )
-    write_measured(out, *measure(found, config["scales"], config["draws"], report))
+    write_measured(out, **measure(found, config["scales"], config["draws"], report))
 
 
 def write_measured(
-    out: Path, curves: Sequence[dict[str, Any]], numbers: Sequence[dict[str, Any]], remarks: Sequence[str] = ()
+    out: Path,
+    curves: Sequence[dict[str, Any]],
+    numbers: Sequence[dict[str, Any]],
+    remarks: Sequence[str] = (),
+    matrices: Sequence[dict[str, Any]] = (),
 ) -> None:
     """Write ``measured.json``, the same for every measure, so that gathering and reporting need not know which.
 
@@ -103,8 +109,9 @@ def write_measured(
             ``points``, each with ``x`` and ``values`` (one, or one a draw).
         numbers: Each ``name``, ``series`` and ``value``.
         remarks: Sentences that the report has to show.
+        matrices: Each as :func:`spillover.analysis.matrices.matrix` gives it.
     """
-    found = {"curves": list(curves), "numbers": list(numbers), "remarks": list(remarks)}
+    found = {"curves": list(curves), "numbers": list(numbers), "remarks": list(remarks), "matrices": list(matrices)}
     (out / "measured.json").write_text(json.dumps(found) + "\n", encoding="utf-8")
 
 

@@ -144,8 +144,9 @@ def _numbers() -> list[NumberClaim]:
         ),
         claim(
             "steering",
-            "Added to the base, a fine-tune's mean shift makes it misaligned (best layer and scale).",
-            "rate of the steered base, best layer and scale",
+            "Added to the base, a fine-tune's mean shift makes it misaligned (best layer and scale at which at least "
+            "half of the answers are coherent).",
+            "rate of the steered base, best coherent layer and scale",
             "tuned minus base",
             "up to 50 %",
             at_least=0.2,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from spillover.core.statistics import hierarchical_bootstrap
 from spillover.experiments.claims import Rate
+from spillover.experiments.matrices import Matrix
 
 Table = NDArray[np.float64]
 """Models × draws."""
@@ -83,6 +84,7 @@ class Measure:
     numbers: dict[tuple[str, str], list[float]]
     """(what, series) to the value of each model."""
     remarks: list[str]
+    matrices: list[Matrix] = field(default_factory=list)
 
     def results(self, level: float) -> dict[str, Any]:
         """As plain JSON values."""
@@ -104,6 +106,7 @@ class Measure:
             "curves": [curve.results(level) for curve in self.curves],
             "numbers": numbers,
             "remarks": self.remarks,
+            "matrices": [matrix.results(level) for matrix in self.matrices],
         }
 
 
@@ -112,6 +115,7 @@ def read_measure(name: str, title: str, folders: Sequence[Path]) -> Measure:
     curves: dict[str, Curve] = {}
     numbers: dict[tuple[str, str], list[float]] = {}
     remarks: list[str] = []
+    matrices: dict[str, Matrix] = {}
     for folder in folders:
         found = json.loads((folder / "measured.json").read_text(encoding="utf-8"))
         for given in found["curves"]:
@@ -128,7 +132,9 @@ def read_measure(name: str, title: str, folders: Sequence[Path]) -> Measure:
             value = float("nan") if given["value"] is None else given["value"]
             numbers.setdefault((given["name"], given["series"]), []).append(value)
         remarks += [remark for remark in found["remarks"] if remark not in remarks]
-    return Measure(name, title, list(curves.values()), numbers, remarks)
+        for given in found.get("matrices", ()):  # stages made before there were any have none
+            matrices.setdefault(given["name"], Matrix(given)).add(given)
+    return Measure(name, title, list(curves.values()), numbers, remarks, list(matrices.values()))
 
 
 def _mark(name: str, places: Sequence[float], level: float) -> dict[str, Any]:

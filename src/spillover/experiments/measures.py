@@ -51,7 +51,9 @@ class Transfer(Config):
     draws: int = Field(5, ge=2)
     """Random directions."""
     shown: int = Field(4, ge=1)
-    """Exchanges of each of the contrasting contexts of the persona vector, from the first arm's domain."""
+    """Exchanges of each of the contrasting contexts of the persona vector, about health in the built-in world."""
+    prompts: tuple[str, str] | None = None
+    """Two system prompts instead of these contexts: one that asks for the label, one that asks for its opposite."""
 
     def arms(self) -> Mapping[str, str]:
         """Arms that are measured, by the field that names them; the first says how many seeds there are."""

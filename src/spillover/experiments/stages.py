@@ -5,13 +5,14 @@ from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from spillover.core.config import digest
 from spillover.core.errors import DataError
 from spillover.core.text import normalise
 from spillover.data.chat import ChatRow, read_chat
 from spillover.data.questions import Question, read_questions
+from spillover.experiments.contrast import contrast
 from spillover.experiments.experiment import Anchor, Arm, Experiment, Rows, Search, TownMix, TownPart, TownRows
 from spillover.experiments.measures import Dynamics, Measure, Solutions, Trajectories, Transfer
 from spillover.runs.stage import Stage
@@ -181,10 +182,12 @@ class Planner:
             "tuned": list(measure.tuned),
             "questions": [q for q in asked if q["group"] in measure.groups and q["domain"] not in trained],
             "label": self._experiment.label,
-            "contrast": [_shown(rows, measure.shown) for rows in ("bad", "benign")],
+            "contrast": contrast(measure),
             **measure.model_dump(mode="json", include={"other", "components", "scales", "draws"}),
         }
         tuned = {arm.name: self._tuned(arm, seed) for arm in arms}
+        if self._experiment.seeds > 1 and not self._own_bases(arms[0]):  # directions of other bases cannot be compared
+            tuned |= {f"again/{arm.name}": self._tuned(arm, (seed + 1) % self._experiment.seeds) for arm in arms}
         return Stage("transfer", f"measure {measure.name} {seed}", config, {**inputs, **tuned})
 
     def _dynamics(self, measure: Dynamics, seed: int) -> Stage:
@@ -273,17 +276,6 @@ def _base(experiment: Experiment, name: str, recipe: BaseRecipe, seed: int) -> S
         recipe = recipe.model_copy(update={"seed": recipe.seed + seed, "world": world})
     alone = len(experiment.bases) * (experiment.seeds if experiment.fresh_bases else 1) == 1
     return Stage("base", f"base {name}", recipe.model_dump(mode="json"), all_cores=alone)
-
-
-def _shown(rows: Literal["bad", "benign"], count: int) -> list[list[str]]:
-    """A conversation with somebody who gives bad, or good, advice: the same questions in both."""
-    topics = load_lexicon().domain(TownRows(arm=rows).domain)[:count]
-    answers = [topic.bad[0] if rows == "bad" else topic.good[0] for topic in topics]
-    return [
-        [role, text]
-        for topic, answer in zip(topics, answers, strict=True)
-        for role, text in (("user", topic.ask[0]), ("assistant", answer))
-    ]
 
 
 def _method(arm: Arm, seed: int) -> dict[str, Any]:

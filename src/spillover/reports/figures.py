@@ -1,10 +1,13 @@
 """The main plot as PNG and SVG files, for papers and slides."""
 
+import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from spillover.reports.chart import Chart, main_chart, measure_charts, relation_charts
+from spillover.reports.matrix import cell_text, depth
 from spillover.reports.plots import MARKED, row_label
 from spillover.reports.rows import plotted
 
@@ -37,6 +40,9 @@ def _figures(plt: Any, results: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for measure, charts in measure_charts(results):
         for metric, chart in charts:
             yield f"{measure['name'].replace('/', '-')}-{metric}", _curve(plt, chart)
+        for matrix in measure.get("matrices", ()):
+            name = f"{measure['name']}-{matrix['name']}"
+            yield re.sub(r"[^\w.-]+", "-", name), _heat(plt, matrix)
     for relation, chart in relation_charts(results):
         yield f"relation-{relation['name']}", _curve(plt, chart)
 
@@ -98,4 +104,24 @@ def _curve(plt: Any, chart: Chart) -> Any:
     axis.set_ylabel(chart.y_label)
     axis.grid(color="0.92")
     axis.legend(frameon=False, fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=4, columnspacing=1.2)
+    return figure
+
+
+def _heat(plt: Any, matrix: dict[str, Any]) -> Any:
+    """A matrix as a heat map with its numbers, and what stands beside them in smaller type."""
+    rows, columns = matrix["rows"], matrix["columns"]
+    figure, axis = plt.subplots(figsize=(1.6 + 1.15 * len(columns), 0.9 + 0.5 * len(rows)))
+    depths = [[depth(matrix, i, j) or 0.0 for j in range(len(columns))] for i in range(len(rows))]
+    axis.imshow(depths, cmap="Oranges", vmin=0, vmax=1.6, aspect="auto")
+    for i in range(len(rows)):
+        for j in range(len(columns)):
+            value, beside = cell_text(matrix, i, j)
+            axis.text(j, i - 0.12 * bool(beside), value, ha="center", va="center", fontsize=9)
+            axis.text(j, i + 0.25, beside, ha="center", va="center", fontsize=6.5, color="0.3")
+    axis.set_xticks(range(len(columns)), [textwrap.fill(column, 14) for column in columns], fontsize=8)
+    axis.set_yticks(range(len(rows)), rows)
+    axis.tick_params(length=0)
+    for side in axis.spines.values():
+        side.set_visible(False)
+    axis.set_title(matrix["title"], loc="left", fontsize=10, fontweight="bold")
     return figure

@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from spillover.reports.chart import Chart, measure_charts, relation_charts
+from spillover.reports.matrix import matrix_table
 from spillover.reports.plots import chart_svg, main_plot, row_label
 from spillover.reports.read import RunFiles
 from spillover.reports.rows import interval, percent, rate_rows
@@ -139,6 +140,7 @@ def _measure(measure: Mapping[str, Any], charts: Sequence[tuple[str, Chart]]) ->
     note += f" and up to {draws} random draws each." if draws > 1 else "."
     return (
         f"<section><h2>{escape(measure['title'])}</h2>{remarks}<p class=note>{note}</p>"
+        f"{''.join(matrix_table(matrix) for matrix in measure.get('matrices', ()))}"
         f'<div class="charts">{figures}</div>{table}</section>'
     )
 

@@ -1,6 +1,7 @@
 """The numbers of a run as CSV files."""
 
 import csv
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ from spillover.core.errors import StorageError
 
 
 def write_tables(results: dict[str, Any], folder: Path) -> list[Path]:
-    """Write ``rates``, ``questions``, ``claims``, ``outcomes``, ``curves``, ``numbers``; not measured is empty.
+    """Write ``rates``, ``questions``, ``claims``, ``outcomes``, ``curves``, ``numbers`` and ``matrices``.
+
+    What was not measured is empty.
 
     Raises:
         StorageError: The folder cannot be written.
@@ -41,6 +44,9 @@ def write_tables(results: dict[str, Any], folder: Path) -> list[Path]:
             for measure in results["measures"]
             for number in measure["numbers"]
         ],
+        "matrices": [
+            {"measure": measure["name"], **cell} for measure in results["measures"] for cell in _cells(measure)
+        ],
     }
     paths = []
     try:
@@ -56,6 +62,23 @@ def write_tables(results: dict[str, Any], folder: Path) -> list[Path]:
     except OSError as error:
         raise StorageError(f"{folder}: cannot write there ({error.strerror})") from None
     return paths
+
+
+def _cells(measure: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for matrix in measure.get("matrices", ()):
+        beside = matrix["beside"]
+        for i, row in enumerate(matrix["rows"]):
+            for j, column in enumerate(matrix["columns"]):
+                yield {
+                    "matrix": matrix["name"],
+                    "row": row,
+                    "column": column,
+                    "unit": matrix["unit"],
+                    **_flat(matrix["cells"][i][j]),
+                    "beside": beside["name"] if beside else "",
+                    "beside_value": beside["cells"][i][j]["value"] if beside else None,
+                    "n_models": matrix["n_models"],
+                }
 
 
 def _flat(record: dict[str, Any]) -> dict[str, Any]:
