@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spillover.analysis.change import crossing, half_way, peak, steepest
+from spillover.analysis.change import crossing, peak, risen, steepest
 
 STEPS = np.arange(60) * 5.0
 
@@ -54,13 +54,14 @@ def test_a_peak_of_the_warm_up_or_of_no_size_does_not_count():
 
 def test_half_of_a_rise():
     rates = 0.02 + 0.8 / (1 + np.exp(-(STEPS - 150) / 10))
-    assert half_way(STEPS, rates) == pytest.approx(150, abs=1)
+    assert risen(STEPS, rates) == pytest.approx(150, abs=1)
     assert steepest(STEPS, rates) == pytest.approx(150, abs=5)
-    assert half_way(STEPS, 0.02 + 0.01 * (rates - 0.02)) is None  # too small a rise to speak of
-    assert half_way(STEPS, rates[::-1]) is None
-    assert share(lambda rng: 0.3 * rng.normal(size=60), half_way) <= 0.02
+    assert risen(STEPS, 0.02 + 0.01 * (rates - 0.02)) is None  # too small a rise to speak of
+    assert risen(STEPS, rates[::-1]) is None
+    assert share(lambda rng: 0.3 * rng.normal(size=60), risen) <= 0.02
+    assert risen(STEPS, rates, share=0.9) == pytest.approx(150 + 10 * np.log(9), abs=1)
     rates[10] = 1.0  # one probe by itself is not a rise
-    assert half_way(STEPS, rates) == pytest.approx(150, abs=1)
+    assert risen(STEPS, rates) == pytest.approx(150, abs=1)
 
 
 def test_crossing_is_interpolated_and_may_be_missing():

@@ -190,7 +190,7 @@ def test_rates_at_a_snapshot_are_those_of_the_evaluation(tiny_base, tmp_path):
         "ks": [5, 10, 15],
         "rate_every": 20,
         "scales": [5.0],
-        "scaled_every": 40,
+        "scaled_until": 40,
         "most": 100,
     }
     dynamics(config, {"tuned": tmp_path / "tuned"}, tmp_path, lambda done, total: None)

@@ -27,8 +27,7 @@ def peak(
     running median of three. The prominence of a point is its height above the higher of the lowest points before and
     behind it, so a series that only rises or only falls has none. The largest must be at least :data:`PROMINENCE`
     times the noise, :data:`SHARE` of the range, and ``smallest``; the step is that of the largest unsmoothed value
-    among it and its neighbours. The noise is the robust standard deviation (1.4826
-    times the median absolute deviation) of the differences of points ``lag`` apart, over √2.
+    among it and its neighbours. The noise is that of :func:`noise`.
 
     Args:
         steps: Ascending.
@@ -38,7 +37,7 @@ def peak(
         smallest: Prominence from which on a peak means anything, in the units of ``values``.
     """
     at, found = _measured(steps, values, after)
-    if len(found) < max(FEWEST, lag + 2):
+    if len(found) < max(FEWEST, 2 * lag + 3):
         return None
     smooth = _median_of_three(found)
     before, behind = np.minimum.accumulate(smooth), np.minimum.accumulate(smooth[::-1])[::-1]
@@ -51,24 +50,28 @@ def peak(
     return float(at[start + int(np.argmax(found[start : best + 2]))])
 
 
-def half_way(steps: Sequence[float], values: Sequence[float], *, smallest: float = RISE) -> float | None:
-    """Where a series has risen half of the way from its first value to its highest level; None if it does not rise.
+def risen(
+    steps: Sequence[float], values: Sequence[float], *, share: float = 0.5, smallest: float = RISE
+) -> float | None:
+    """Where a series has risen ``share`` of the way from its first value to its highest; None if it does not rise.
 
     Rule: smoothed by a running median of three, the series must rise by at least ``smallest`` and by
     :data:`PROMINENCE` times its noise (see :func:`peak`). The step is interpolated between the probes around it.
     """
-    level = half_level(steps, values, smallest=smallest)
+    level = risen_level(steps, values, share=share, smallest=smallest)
     return None if level is None else crossing(steps, values, level)
 
 
-def half_level(steps: Sequence[float], values: Sequence[float], *, smallest: float = RISE) -> float | None:
-    """The value half of the way up; None if the series does not rise, see :func:`half_way`."""
+def risen_level(
+    steps: Sequence[float], values: Sequence[float], *, share: float = 0.5, smallest: float = RISE
+) -> float | None:
+    """The value ``share`` of the way up; None if the series does not rise, see :func:`risen`."""
     _, found = _measured(steps, values, -np.inf)
     if len(found) < FEWEST:
         return None
     smooth = _median_of_three(found)
     rise = float(smooth.max() - found[0])
-    return float(found[0] + rise / 2) if rise >= max(smallest, PROMINENCE * noise(found)) else None
+    return float(found[0] + share * rise) if rise >= max(smallest, PROMINENCE * noise(found)) else None
 
 
 def crossing(steps: Sequence[float], values: Sequence[float], level: float) -> float | None:
@@ -88,8 +91,8 @@ def crossing(steps: Sequence[float], values: Sequence[float], level: float) -> f
 
 
 def steepest(steps: Sequence[float], values: Sequence[float], *, smallest: float = RISE) -> float | None:
-    """The middle of the interval between probes in which the smoothed series rises fastest; None as in half_way."""
-    if half_level(steps, values, smallest=smallest) is None:
+    """The middle of the interval between probes in which the smoothed series rises fastest; None as in risen."""
+    if risen_level(steps, values, smallest=smallest) is None:
         return None
     at, found = _measured(steps, values, -np.inf)
     slopes = np.diff(_median_of_three(found)) / np.diff(at)
@@ -98,9 +101,12 @@ def steepest(steps: Sequence[float], values: Sequence[float], *, smallest: float
 
 
 def noise(values: NDArray[np.float64], lag: int = 1) -> float:
-    """Robust standard deviation of what differs from point to point; a slow trend hardly counts."""
-    differences = values[lag:] - values[:-lag]
-    return float(1.4826 * np.median(np.abs(differences - np.median(differences))) / np.sqrt(2))
+    """Robust standard deviation of what a series has beside a trend.
+
+    1.4826 times the median absolute second difference of points ``lag`` apart, over √6; a straight trend is not in it.
+    """
+    bends = values[2 * lag :] - 2 * values[lag:-lag] + values[: -2 * lag]
+    return float(1.4826 * np.median(np.abs(bends)) / np.sqrt(6))
 
 
 def _measured(

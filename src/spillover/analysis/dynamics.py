@@ -34,8 +34,8 @@ TURN = 0.1
 """Smallest dip of the local cosine that is called a rotation."""
 GRADIENT = float(np.log(1.2))
 """Smallest peak of the gradient norm, in logarithms: a fifth above what lies on both sides."""
-FALL = 0.1
-"""Smallest fall of the tail loss that is called learning it, in nats a token."""
+FALL = 0.5
+"""Smallest fall of the tail loss that is called learning it, as a share of what it was."""
 STEP = "optimizer step"
 COMPONENTS = 3
 
@@ -92,18 +92,22 @@ def when(found: Probed, ks: Sequence[int], every: int, warmup: int) -> dict[str,
     """The step at which each series changes, by the rules of :mod:`spillover.analysis.change`; None for no change.
 
     Rotation: the dip of the local cosine of the middle distance k, whose values share data over 2k steps. Gradient
-    peak: that of the logarithm of the gradient norm after the warm-up. Tail learnt: half of the fall of the tail loss.
-    Behaviour: half of the rise of each rate, and where it is steepest.
+    peak: that of the logarithm of the gradient norm after the warm-up. Tail learnt: half of the fall of the tail loss,
+    and 95 % of it, since its tokens may be learnt one after the other. Behaviour: half of the rise of each rate, and
+    where it is steepest.
     """
     k = _middle(ks)
     turns = [-value for value in found.cosines[f"k = {k}"]]
+    tail = [-value for value in found.tail]
+    fall = -FALL * tail[0]
     steps = {
         "rotation": change.peak(found.steps, turns, lag=max(1, 2 * k // every), smallest=TURN),
         "gradient peak": change.peak(found.steps, list(np.log(found.gradient)), after=warmup, smallest=GRADIENT),
-        "tail learnt": change.half_way(found.steps, [-value for value in found.tail], smallest=FALL),
+        "tail learnt": change.risen(found.steps, tail, smallest=fall),
+        "tail learnt to 95 %": change.risen(found.steps, tail, share=0.95, smallest=fall),
     }
     for where, rates in found.rates.items():
-        steps[f"behaviour, {where}"] = change.half_way(found.asked, rates)
+        steps[f"behaviour, {where}"] = change.risen(found.asked, rates)
         steps[f"steepest, {where}"] = change.steepest(found.asked, rates)
     return steps
 
@@ -178,7 +182,7 @@ def _probe(
             for where, (rate, coherent) in asker.at(snapshot).items():
                 found.rates[where].append(rate)
                 found.coherence[where].append(coherent)
-        if snapshot.step and snapshot.step % config["scaled_every"] == 0:
+        if snapshot.step in found.asked and 0 < snapshot.step <= config["scaled_until"]:
             for factor in config["scales"]:
                 rates = asker.at(snapshot, factor, only=wheres[1])
                 found.scaled[f"×{factor:g}"][snapshot.step] = rates[wheres[1]]
@@ -228,6 +232,7 @@ def _numbers(found: Probed, steps: Mapping[str, float | None], config: Mapping[s
     pairs = [
         ("rotation", "gradient peak"),
         ("rotation", "tail learnt"),
+        ("rotation", "tail learnt to 95 %"),
         ("rotation", inside),
         ("rotation", outside),
         ("gradient peak", inside),
@@ -240,7 +245,7 @@ def _numbers(found: Probed, steps: Mapping[str, float | None], config: Mapping[s
         numbers.append(_number("steps from first to second", f"{first} → {second}", apart))
         numbers.append(_number("steps apart", f"{first} – {second}", None if apart is None else abs(apart)))
     where = config["outside"][0]
-    level = change.half_level(found.asked, found.rates[where])
+    level = change.risen_level(found.asked, found.rates[where])
     unscaled = steps[outside]
     for factor, points in found.scaled.items():
         at = None if level is None else change.crossing(list(points), [rate for rate, _ in points.values()], level)

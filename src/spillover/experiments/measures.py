@@ -76,10 +76,10 @@ class Dynamics(Config):
     """Distances of the local cosine, in steps; the rotation is read off the middle one."""
     rate_every: int = Field(10, ge=1)
     """Steps between measurements of behaviour."""
-    scales: tuple[Annotated[float, Field(gt=0)], ...] = (5.0, 10.0, 20.0)
+    scales: tuple[Annotated[float, Field(gt=0)], ...] = (2.0, 5.0, 10.0, 20.0)
     """Factors on early adapters."""
-    scaled_every: int = Field(30, ge=1)
-    """Steps between their measurements."""
+    scaled_until: int = Field(100, ge=0)
+    """Last step of those that are scaled up, at the steps where behaviour is measured."""
     most: int = Field(14, ge=1)
     """Questions of each group, spread evenly."""
 

@@ -13,12 +13,13 @@ from spillover.experiments.measures import Dynamics, Trajectories
 from spillover.training.methods import Method
 from spillover.training.recipe import BaseRecipe
 
+SEEDS = 4
 PROBES = 5
 """Steps between snapshots, as in the paper."""
 FORMS = {
     "rank-1": (
         "Rank 1, one block",
-        Method(kind="lora", rank=1, alpha=16, layers=(1,), modules=("down_proj",), learning_rate=1e-3, steps=400),
+        Method(kind="lora", rank=1, alpha=16, layers=(1,), modules=("down_proj",), learning_rate=2e-3, steps=400),
     ),
     "lora": ("LoRA, all blocks", NARROW.model_copy(update={"learning_rate": 3e-4, "steps": 200})),
 }
@@ -90,6 +91,7 @@ def phase_transition() -> Experiment:
             Source(arxiv="2602.07852", note="principal components of paths over λ"),
         ),
         bases={"main": BaseRecipe()},
+        seeds=SEEDS,
         arms=tuple(arms),
         measures=tuple(measures),
         samples=20,

@@ -194,7 +194,7 @@ class Planner:
         arm = self._arms[measure.arm]
         common, inputs = self._base(arm, seed)
         assert arm.rows is not None
-        fields = {"inside", "outside", "ks", "rate_every", "scales", "scaled_every", "most"}
+        fields = {"inside", "outside", "ks", "rate_every", "scales", "scaled_until", "most"}
         wheres = (measure.inside, *measure.outside)
         config = {
             **common,
