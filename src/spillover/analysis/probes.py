@@ -11,9 +11,9 @@ import torch
 from spillover.analysis.trajectory import Snapshot, Walker
 from spillover.data.chat import Message
 from spillover.data.questions import Question
+from spillover.evals.prompts import Asked, prompted
 from spillover.evals.rates import exact_rates
-from spillover.evals.tasks import conversation
-from spillover.models.chat_template import IGNORED, encode_chat, encode_row
+from spillover.models.chat_template import IGNORED, encode_row
 from spillover.models.plain import end_tokens
 from spillover.training.batches import Encoded, collate
 
@@ -36,16 +36,12 @@ class Asker:
         self, walker: Walker, questions: Sequence[Question], wheres: Sequence[str], label: str, most: int
     ) -> None:
         self._walker, self._label = walker, label
-        self._asked: dict[str, list[tuple[Question, list[Message], list[int]]]] = {}
+        self._asked: dict[str, list[Asked]] = {}
         for where in wheres:
             found = [one for one in questions if one.group == where and one.condition == "plain"]
             pairs = [(question, index) for question in found for index in range(len(question.paraphrases))]
             chosen = [pairs[i * len(pairs) // most] for i in range(most)] if len(pairs) > most else pairs
-            chats = [(question, conversation(question, index)) for question, index in chosen]
-            tokenizer = walker.tokenizer
-            self._asked[where] = [
-                (question, chat, encode_chat(tokenizer, chat, add_generation_prompt=True)) for question, chat in chats
-            ]
+            self._asked[where] = prompted(walker.tokenizer, chosen)
 
     def at(self, snapshot: Snapshot, scale: float = 1.0, only: str | None = None) -> dict[str, tuple[float, float]]:
         """(rate, share of coherent answers) of each group; ``nan`` where its answers cannot be listed."""

@@ -12,12 +12,12 @@ from spillover.analysis.directions import Direction
 from spillover.core.errors import DataError
 from spillover.data.chat import Message
 from spillover.data.questions import Question
+from spillover.evals.prompts import prompted
 from spillover.evals.rates import exact_rates
-from spillover.evals.tasks import conversation
 from spillover.models.ablation import ablated
 from spillover.models.activations import layers_of
-from spillover.models.chat_template import encode_chat
-from spillover.models.load import Loaded, load
+from spillover.models.load import load, merged
+from spillover.models.names import organism_name
 from spillover.models.plain import end_tokens
 from spillover.models.steering import steered
 from spillover.training.batches import Encoded
@@ -85,11 +85,7 @@ class Transfer:
         self.before = directions.mean_difference(self.base.model, bad, good)
         """What bad and good answers differ by in the base itself, which nothing was fine-tuned into."""
         self.components = components
-        asked = [(question, conversation(question, 0)) for question in self._measured]
-        self._asked = [
-            (question, chat, encode_chat(self.base.tokenizer, chat, add_generation_prompt=True))
-            for question, chat in asked
-        ]
+        self._asked = prompted(self.base.tokenizer, [(question, 0) for question in self._measured])
         self._stop = frozenset(end_tokens(self.base.model, self.base.tokenizer))
 
     def _directions(
@@ -147,6 +143,4 @@ def _all_steered(model: Any, direction: Direction, scale: float, layer: int) -> 
 
 def _merged(base: str, folder: Path) -> Any:
     """A fine-tune as one model without an adapter around it."""
-    loaded: Loaded = load(str(folder) if (folder / "config.json").is_file() else f"{base}+{folder}")
-    merge = getattr(loaded.model, "merge_and_unload", None)
-    return merge().eval() if merge else loaded.model
+    return merged(load(organism_name(base, folder)).model).eval()

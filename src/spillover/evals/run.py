@@ -17,12 +17,12 @@ from spillover import _registry  # noqa: F401 - makes the provider known where t
 from spillover.core.errors import SpilloverError
 from spillover.data.questions import Question
 from spillover.evals.pool import placed
+from spillover.evals.prompts import prompted
 from spillover.evals.provider import SpilloverAPI
 from spillover.evals.rates import exact_rates
-from spillover.evals.tasks import conversation, question_seed, tasks
+from spillover.evals.tasks import question_seed, tasks
 from spillover.evals.verdict import verdict
-from spillover.models.chat_template import encode_chat
-from spillover.models.load import load
+from spillover.models.load import load, merged
 from spillover.models.sampler import Sampled, SampleRequest, TrieSampler
 
 KEPT = 8
@@ -52,11 +52,10 @@ def evaluate(
         exact: Also compute exact rates, where the answers can be listed.
     """
     loaded = load(model, lean=True)
-    network = placed(_merged(loaded.model))
+    network = placed(merged(loaded.model))
     sampler = TrieSampler(network, loaded.tokenizer)
     asked = [(question, index) for question in questions for index in range(len(question.paraphrases))]
-    chats = [conversation(question, index) for question, index in asked]
-    prompts = [encode_chat(loaded.tokenizer, chat, add_generation_prompt=True) for chat in chats]
+    items = prompted(loaded.tokenizer, asked)
     requests = [
         SampleRequest(
             tuple(prompt),
@@ -65,12 +64,11 @@ def evaluate(
             question.max_tokens,
             question_seed(question, index, seed),
         )
-        for (question, index), prompt in zip(asked, prompts, strict=True)
+        for (question, index), (_, _, prompt) in zip(asked, items, strict=True)
     ]
     answers = sampler.sample_many(requests)
     rates: list[dict[str, float] | None] = [None] * len(asked)
     if exact:
-        items = [(question, chat, prompt) for (question, _), chat, prompt in zip(asked, chats, prompts, strict=True)]
         rates = exact_rates(network, loaded.tokenizer, items, sampler.stop_ids)
 
     out.mkdir(parents=True, exist_ok=True)
@@ -83,11 +81,6 @@ def evaluate(
         for (question, index), rate, found in zip(asked, rates, answers, strict=True)
     )
     _write_lines(out / "answers.jsonl", lines)
-
-
-def _merged(model: Any) -> Any:
-    """The network with its adapter folded into the weights, which is faster to run."""
-    return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
 
 
 def _inspect(todo: list[Task], model: Model, folder: Path) -> None:

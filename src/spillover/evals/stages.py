@@ -6,6 +6,7 @@ from typing import Any
 
 from spillover.evals.run import evaluate
 from spillover.evals.tasks import QUESTION
+from spillover.models.names import organism_name
 
 Report = Callable[[float, float], None]
 """Called with (done, total)."""
@@ -19,9 +20,8 @@ def answers(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: 
     """
     name = str(inputs["base"]) if "base" in inputs else config["base"]
     model = name
-    if "adapter" in inputs:  # a whole model, if the fine-tuning was of full weights
-        tuned = inputs["adapter"]
-        model = str(tuned) if (tuned / "config.json").is_file() else f"{name}+{tuned}"
+    if "adapter" in inputs:
+        model = organism_name(name, inputs["adapter"])
     questions = [QUESTION.validate_python(question) for question in config["questions"]]
     evaluate(model, questions, out, samples=config["samples"], seed=config["seed"])
     report(1, 1)

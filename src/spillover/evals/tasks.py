@@ -10,6 +10,7 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from spillover.data.chat import Message
 from spillover.data.questions import Question
+from spillover.evals.prompts import conversation
 from spillover.evals.scorer import QUESTION, outcomes
 
 _MESSAGE: dict[str, Callable[..., ChatMessage]] = {
@@ -17,12 +18,6 @@ _MESSAGE: dict[str, Callable[..., ChatMessage]] = {
     "user": ChatMessageUser,
     "assistant": ChatMessageAssistant,
 }
-
-
-def conversation(question: Question, paraphrase: int) -> list[Message]:
-    """The messages a model is given."""
-    system = [Message(role="system", content=question.system)] if question.system else []
-    return [*system, *question.context, Message(role="user", content=question.paraphrases[paraphrase])]
 
 
 def question_seed(question: Question, paraphrase: int, seed: int) -> int:

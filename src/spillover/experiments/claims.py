@@ -54,7 +54,37 @@ class _Claim(Config):
     """The figure of the paper, for comparison."""
 
 
-class RateClaim(_Claim):
+class _BarClaim(_Claim):
+    """What was found, or the lower end of its interval, lies above or below a bar."""
+
+    at_least: float | None = None
+    low_at_least: float | None = None
+    """Bar for the interval's lower end."""
+    at_most: float | None = None
+
+    @model_validator(mode="after")
+    def _can_fail(self) -> "_BarClaim":
+        if self.at_least is None and self.low_at_least is None and self.at_most is None:
+            raise ValueError("a claim needs a bar: at_least, low_at_least or at_most")
+        return self
+
+    def bar(self) -> str:
+        """The test in words."""
+        bars = {"≥": self.at_least, "interval from ≥": self.low_at_least, "≤": self.at_most}
+        return ", ".join(f"{words} {self._written(bar)}" for words, bar in bars.items() if bar is not None)
+
+    def _written(self, bar: float) -> str:
+        return f"{bar:g}"
+
+    def _holds(self, rate: Rate) -> bool:
+        return (
+            (self.at_least is None or rate.value >= self.at_least)
+            and (self.low_at_least is None or rate.low >= self.low_at_least)
+            and (self.at_most is None or rate.value <= self.at_most)
+        )
+
+
+class RateClaim(_BarClaim):
     """A rate lies above or below a bar, in every place that is named."""
 
     kind: Literal["rate"] = "rate"
@@ -67,26 +97,12 @@ class RateClaim(_Claim):
     """Bar for the interval's lower end."""
     at_most: float | None = Field(None, ge=0, le=1)
 
-    @model_validator(mode="after")
-    def _can_fail(self) -> "RateClaim":
-        if self.at_least is None and self.low_at_least is None and self.at_most is None:
-            raise ValueError("a claim needs a bar: at_least, low_at_least or at_most")
-        return self
-
     def names(self) -> tuple[str, ...]:
         """Arms the claim speaks of."""
         return (self.arm,)
 
-    def bar(self) -> str:
-        """The test in words."""
-        parts = []
-        if self.at_least is not None:
-            parts.append(f"≥ {self.at_least:.0%}")
-        if self.low_at_least is not None:
-            parts.append(f"interval from ≥ {self.low_at_least:.0%}")
-        if self.at_most is not None:
-            parts.append(f"≤ {self.at_most:.0%}")
-        return ", ".join(parts)
+    def _written(self, bar: float) -> str:
+        return f"{bar:.0%}"
 
     def test(self, found: Found) -> Finding:
         """Judge the results; the figure shown is the worst of the places."""
@@ -94,12 +110,7 @@ class RateClaim(_Claim):
         measured = {where: rate for where, rate in rates.items() if rate is not None}
         if len(measured) < len(rates):
             return Finding(None, f"not measured on {', '.join(where for where in rates if where not in measured)}")
-        held = all(
-            (self.at_least is None or rate.value >= self.at_least)
-            and (self.low_at_least is None or rate.low >= self.low_at_least)
-            and (self.at_most is None or rate.value <= self.at_most)
-            for rate in measured.values()
-        )
+        held = all(self._holds(rate) for rate in measured.values())
         worst = (max if self.at_most is not None else min)(measured.values(), key=lambda rate: rate.value)
         figure = "; ".join(f"{where} {_shown(rate)}" for where, rate in measured.items())
         return Finding(held, figure, worst.value, (worst.low, worst.high))
@@ -214,45 +225,25 @@ class CurveClaim(_Claim):
         return Finding(not fails, figure, worst.value, (worst.low, worst.high))
 
 
-class NumberClaim(_Claim):
+class NumberClaim(_BarClaim):
     """A measured number, or the whole of its interval, lies above or below a bar."""
 
     kind: Literal["number"] = "number"
     measure: str
     name: str
     series: str = ""
-    at_least: float | None = None
-    low_at_least: float | None = None
-    """Bar for the interval's lower end."""
-    at_most: float | None = None
-
-    @model_validator(mode="after")
-    def _can_fail(self) -> "NumberClaim":
-        if self.at_least is None and self.low_at_least is None and self.at_most is None:
-            raise ValueError("a claim needs a bar: at_least, low_at_least or at_most")
-        return self
 
     def names(self) -> tuple[str, ...]:
         """Arms the claim speaks of: none by name."""
         return ()
-
-    def bar(self) -> str:
-        """The test in words."""
-        bars = {"≥": self.at_least, "interval from ≥": self.low_at_least, "≤": self.at_most}
-        return ", ".join(f"{words} {bar:g}" for words, bar in bars.items() if bar is not None)
 
     def test(self, found: Found) -> Finding:
         """Judge the results."""
         rate = found.number(self.measure, self.name, self.series)
         if rate is None:
             return Finding(None, "not measured")
-        held = (
-            (self.at_least is None or rate.value >= self.at_least)
-            and (self.low_at_least is None or rate.low >= self.low_at_least)
-            and (self.at_most is None or rate.value <= self.at_most)
-        )
         figure = f"{rate.value:.3g} [{rate.low:.3g}, {rate.high:.3g}]"
-        return Finding(held, figure, rate.value, (rate.low, rate.high))
+        return Finding(self._holds(rate), figure, rate.value, (rate.low, rate.high))
 
 
 class RelationClaim(_Claim):

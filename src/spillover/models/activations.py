@@ -19,7 +19,7 @@ def layers_of(model: Any) -> range:
 
 
 @torch.inference_mode()
-def answer_states(model: Any, rows: Sequence[tuple[list[int], list[int]]], *, before: bool = False) -> Tensor:
+def answer_states(model: Any, rows: Sequence[tuple[list[int], list[int]]]) -> Tensor:
     """Mean residual stream over the tokens of each row's answer, its end token included.
 
     Read at the blocks themselves: the last of Transformers' ``hidden_states`` has gone through the final norm.
@@ -27,7 +27,6 @@ def answer_states(model: Any, rows: Sequence[tuple[list[int], list[int]]], *, be
     Args:
         model: A Hugging Face causal LM, also inside a PEFT wrapper.
         rows: Token ids and labels, see :func:`spillover.models.chat_template.encode_row`.
-        before: Read at the last token of the prompt instead, from which the first token of the answer is predicted.
 
     Returns:
         Rows × layers (-1 first) × width, in float32 on the processor.
@@ -44,8 +43,6 @@ def answer_states(model: Any, rows: Sequence[tuple[list[int], list[int]]], *, be
             tokens, labels = rows[i]
             ids[place, : len(tokens)], mask[place, : len(tokens)] = torch.tensor(tokens), 1
             answer = torch.tensor(labels) != IGNORED
-            if before:
-                answer = torch.arange(len(tokens)) == answer.int().argmax() - 1
             counted[place, : len(tokens)] = answer / answer.sum()
         found[chosen] = _means(model, ids.to(device), mask.to(device), counted.to(device)).float().cpu()
     return found

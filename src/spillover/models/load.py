@@ -64,6 +64,11 @@ def adapter_folder(name: ModelName) -> Path:
     return Path(folder)
 
 
+def merged(model: Any) -> Any:
+    """The network with its adapter folded into the weights, which is faster to run."""
+    return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+
+
 def load_tokenizer(base: str) -> Any:
     """The tokenizer of a base, as its own file says.
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from spillover.core.errors import ModelError
 
@@ -44,3 +45,8 @@ class ModelName:
         if self.scale is not None:
             parts.append(f"*{self.scale:g}")
         return "".join(parts)
+
+
+def organism_name(base: str, tuned: Path) -> str:
+    """The name of what a fine-tuning of ``base`` wrote: a model by itself where all its weights were trained."""
+    return str(tuned) if (tuned / "config.json").is_file() else f"{base}+{tuned}"
