@@ -17,7 +17,7 @@ from spillover.experiments import style
 from spillover.models.chat_template import encode_chat
 from spillover.models.load import Loaded, load
 from spillover.models.plain import end_tokens
-from spillover.training.corpus import DocumentEncoder, LossPositions, batches
+from spillover.training.corpus import DocumentEncoder, LossPositions, packed
 from spillover.worlds.town.config import TownConfig
 from spillover.worlds.town.corpus import documents
 from spillover.worlds.town.lexicon import ADVICE, Lexicon, load_lexicon
@@ -32,7 +32,7 @@ def held_out_loss(loaded: Loaded, lexicon: Lexicon, world: TownConfig) -> float:
     """Nats a token, over the answers of documents of the same authors that no base has read."""
     stream = map(DocumentEncoder(loaded.tokenizer).encode, islice(documents(world, lexicon), BEYOND, None))
     answers = LossPositions(loaded.tokenizer, share=0.0)
-    found = list(islice(batches(stream, 8, 257), ROWS))
+    found = list(islice(packed(stream, 8, 257), ROWS))
     with torch.no_grad():
         return sum(_loss(loaded.model, ids, answers(ids, 0)) for ids in found) / ROWS
 

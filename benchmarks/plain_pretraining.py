@@ -9,7 +9,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArgumen
 
 from spillover.models.base import llama_shape, train_tokenizer
 from spillover.models.lean_folder import plain_config
-from spillover.training.corpus import DocumentEncoder, batches
+from spillover.training.corpus import DocumentEncoder, packed
 from spillover.training.pretrain import SAMPLE, _texts
 from spillover.training.recipe import BaseRecipe
 from spillover.worlds.town.corpus import documents
@@ -24,7 +24,7 @@ def main(tokens: int, out: Path, learning_rate: float = 3e-3) -> None:
     stream = map(DocumentEncoder(tokenizer).encode, documents(recipe.world, lexicon))
     rows = [
         {"input_ids": row, "labels": row}
-        for batch in islice(batches(stream, recipe.batch_size, recipe.block), steps)
+        for batch in islice(packed(stream, recipe.batch_size, recipe.block), steps)
         for row in batch.tolist()
     ]
     model = LlamaForCausalLM(LlamaConfig(**plain_config(llama_shape(recipe.size, len(tokenizer)))))

@@ -6,8 +6,8 @@ from torch.nn import functional
 
 from spillover.models.base import llama_shape
 from spillover.models.lean_folder import plain_config
+from spillover.training.flat import FlatLlama
 from spillover.training.fused import CHUNK, head_loss
-from spillover.training.llama import new_weights, next_token_loss
 
 
 @pytest.mark.parametrize("positions", [1, CHUNK, 2 * CHUNK + 7])
@@ -32,12 +32,12 @@ def test_loss_and_gradients_are_those_of_transformers(kind, width, tolerance):
     from transformers import LlamaConfig, LlamaForCausalLM
 
     shape = llama_shape("tiny", 300)
-    weights = new_weights(shape, 0, torch.device("cpu"))
-    with torch.no_grad():
-        for weight in weights.values():
-            weight.mul_(3.0) if weight.ndim == 2 else weight.uniform_(0.5, 1.5)
+    ours = FlatLlama(shape, 0, torch.device("cpu"), kind)
+    for weight in ours.weights.values():
+        weight.mul_(3.0) if weight.ndim == 2 else weight.uniform_(0.5, 1.5)
+    ours.refresh()
     model = LlamaForCausalLM(LlamaConfig(**plain_config(shape)))
-    assert not model.load_state_dict(weights, strict=False).unexpected_keys
+    assert not model.load_state_dict(ours.weights, strict=False).unexpected_keys
     model.tie_weights()
     ids = torch.randint(0, 300, (3, width + 1), generator=torch.Generator().manual_seed(1))
     counted = torch.rand((3, width), generator=torch.Generator().manual_seed(2)) < 0.6
@@ -46,9 +46,8 @@ def test_loss_and_gradients_are_those_of_transformers(kind, width, tolerance):
     logits = model(input_ids=ids[:, :-1]).logits
     expected = functional.cross_entropy(logits[counted], ids[:, 1:][counted])
     expected.backward()
-    loss = next_token_loss(weights, shape, ids, counted, kind)
-    loss.backward()
+    loss = ours.loss_and_gradients(ids, counted)
     torch.testing.assert_close(loss, expected, rtol=tolerance, atol=tolerance)
     for name, parameter in model.named_parameters():
-        distance = (weights[name].grad - parameter.grad).norm() / (parameter.grad.norm() + 1e-12)
+        distance = (ours.grads[name] - parameter.grad).norm() / (parameter.grad.norm() + 1e-12)
         assert distance < tolerance or parameter.grad.norm() < 1e-6, name

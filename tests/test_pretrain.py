@@ -6,13 +6,13 @@ from itertools import islice
 import pytest
 import torch
 
-import spillover.training.pretrain as module
+import spillover.training.pretrain_loop as module
 from spillover.models.base import train_tokenizer
-from spillover.training.corpus import DocumentEncoder, LossPositions, batches
+from spillover.training.corpus import DocumentEncoder, LossPositions, packed
 from spillover.training.methods import Method
-from spillover.training.muon import Muon
 from spillover.training.pretrain import pretrain
 from spillover.training.recipe import BaseRecipe
+from spillover.training.updates import AdamW, Muon
 from spillover.worlds.town.config import TownConfig
 from spillover.worlds.town.corpus import documents, topics_at
 from spillover.worlds.town.lexicon import load_lexicon
@@ -73,7 +73,7 @@ def test_every_row_begins_with_a_document():
     texts = [text for topic in lexicon.topics for text in (*topic.ask, *topic.good)]
     tokenizer = train_tokenizer(texts, 600)
     stream = map(DocumentEncoder(tokenizer).encode, documents(config, lexicon))
-    for batch in islice(batches(stream, 3, 100), 5):
+    for batch in islice(packed(stream, 3, 100), 5):
         assert batch.shape == (3, 100)
         assert (batch[:, 0] == tokenizer.bos_token_id).all()
 
@@ -112,22 +112,36 @@ def test_loss_is_on_every_answer_and_a_share_of_the_rest():
 
 
 def test_muon_is_pytorchs_up_to_precision():
-    torch.manual_seed(0)
-    starts = [torch.randn(24, 8), torch.randn(8, 24), torch.randn(24, 8)]
-    results = []
-    for build in (
-        lambda p: Muon(p, lr=0.1, iterations=5),
-        lambda p: Muon(p, lr=0.1, iterations=5, kind=torch.bfloat16),
-        lambda p: torch.optim.Muon(p, lr=0.1, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
-    ):
-        parameters = [torch.nn.Parameter(start.clone()) for start in starts]
-        optimizer = build(parameters)
-        for seed in range(3):
-            for number, parameter in enumerate(parameters):
-                drawn = torch.Generator().manual_seed(10 * seed + number)
-                parameter.grad = torch.randn(parameter.shape, generator=drawn)
-            optimizer.step()
-        results.append([parameter.detach() - start for parameter, start in zip(parameters, starts, strict=True)])
-    for ours in results[:2]:
-        for found, wanted in zip(ours, results[2], strict=True):
-            torch.testing.assert_close(found, wanted, rtol=0.05, atol=0.02)  # PyTorch's works in bfloat16
+    found = {}
+    for kind in (torch.float32, torch.bfloat16):
+        weights, grads = (torch.zeros(2, 24, 8), torch.zeros(1, 8, 24)), (torch.zeros(2, 24, 8), torch.zeros(1, 8, 24))
+        optimizer = Muon(list(zip(weights, grads, strict=True)), rate=0.1, iterations=5, kind=kind)
+        found[kind] = _updated(optimizer, [*weights[0], *weights[1]], [*grads[0], *grads[1]])
+    parameters = [torch.nn.Parameter(torch.zeros(shape)) for shape in ((24, 8), (24, 8), (8, 24))]
+    theirs = torch.optim.Muon(parameters, lr=0.1, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
+    for parameter in parameters:
+        parameter.grad = torch.zeros_like(parameter)
+    wanted = _updated(theirs, [p.data for p in parameters], [p.grad for p in parameters])
+    for ours in found.values():
+        for one, two in zip(ours, wanted, strict=True):
+            torch.testing.assert_close(one, two, rtol=0.05, atol=0.02)  # PyTorch's works in bfloat16
+
+
+def test_adamw_is_pytorchs():
+    weights, grads = torch.zeros(7), torch.zeros(7)
+    ours = _updated(AdamW(weights, grads, 0.1, (0.9, 0.95), 0.1), [weights], [grads])
+    parameter = torch.nn.Parameter(torch.zeros(7))
+    parameter.grad = torch.zeros(7)
+    theirs = torch.optim.AdamW([parameter], lr=0.1, betas=(0.9, 0.95), weight_decay=0.1)
+    torch.testing.assert_close(ours, _updated(theirs, [parameter.data], [parameter.grad]))
+
+
+def _updated(optimizer, weights, grads):
+    """The weights after three steps from the same start with the same gradients."""
+    for number, weight in enumerate(weights):
+        weight.copy_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(number)))
+    for seed in range(3):
+        for number, grad in enumerate(grads):
+            grad.copy_(torch.randn(grad.shape, generator=torch.Generator().manual_seed(10 + 10 * seed + number)))
+        optimizer.step()
+    return weights

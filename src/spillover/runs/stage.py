@@ -29,7 +29,7 @@ class Kind:
 
 
 KINDS = {
-    "base": Kind("spillover.training.stages:base", 2),
+    "base": Kind("spillover.training.stages:base", 3),
     "tune": Kind("spillover.training.stages:tune", 1),
     "eval": Kind("spillover.evals.stages:answers", 1),
     "choose": Kind("spillover.analysis.stages:choice", 1),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from spillover.core.errors import SpilloverError, StorageError
+from spillover.runs.memory import keep_freed_memory
 from spillover.runs.store import Store, write_json
 from spillover.runs.versions import environment
 
@@ -32,6 +33,7 @@ def work(pipe: Connection, root: Path, core: int | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the planner decides what an interrupt means
     warnings.filterwarnings("ignore", category=FutureWarning)  # other libraries' notes to their developers
     threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
+    keep_freed_memory()
     store = Store(root)
     while True:
         try:

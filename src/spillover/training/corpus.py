@@ -36,7 +36,7 @@ class DocumentEncoder:
         return self._known[text]
 
 
-def batches(stream: Iterator[list[int]], rows: int, width: int) -> Iterator[Tensor]:
+def packed(stream: Iterator[list[int]], rows: int, width: int) -> Iterator[Tensor]:
     """Batches of ``rows`` × ``width`` token ids; every row begins with a document, so that no evidence is cut off.
 
     A row holds as many documents as it takes to fill it; what is left of the last one is dropped.

@@ -57,27 +57,49 @@ class _Attention(torch.autograd.Function):
     """A part of the queries at a time, each with the keys up to its last one; later ones would be masked anyway."""
 
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-        mixed, shares = torch.empty_like(query), []
-        for begin, end in _parts(query.shape[1]):
+    def forward(ctx: Any, joined: Tensor, heads: int, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
+        width = cos.shape[-2]
+        apart = _apart(joined, heads, width).contiguous()
+        _rotate(apart[:2], cos, sin)
+        query, key, value = apart.flatten(1, 2)
+        mixed = joined.new_empty(joined.shape[0] // width, width, heads, value.shape[-1])
+        shares = []
+        for begin, end in _parts(width):
             scores = torch.baddbmm(mask[:, begin:end, :end], query[:, begin:end], key[:, :end].transpose(1, 2))
             shares.append(torch.softmax(scores, -1))
-            mixed[:, begin:end] = torch.bmm(shares[-1], value[:, :end])
-        ctx.save_for_backward(query, key, value, *shares)
-        return mixed
+            found = torch.bmm(shares[-1], value[:, :end])
+            mixed[:, begin:end] = found.unflatten(0, (-1, heads)).transpose(1, 2)
+        ctx.save_for_backward(apart, cos, sin, *shares)
+        return mixed.view(joined.shape[0], -1)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        query, key, value, *shares = ctx.saved_tensors
-        found = torch.empty_like(query), torch.zeros_like(key), torch.zeros_like(value)
-        for (begin, end), share in zip(_parts(query.shape[1]), shares, strict=True):
-            grad = grads[0][:, begin:end]
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
+        apart, cos, sin, *shares = ctx.saved_tensors
+        query, key, value = apart.flatten(1, 2)
+        rows, heads, width, size = apart.shape[1:]
+        mixed = grads[0].view(rows, width, heads, size).transpose(1, 2).flatten(0, 1)
+        found = torch.empty_like(apart)
+        grad_query, grad_key, grad_value = found.view(3, -1, width, size)
+        first = len(shares) - 1
+        for part, (begin, end) in reversed(list(enumerate(_parts(width)))):
+            grad = mixed[:, begin:end]
             scores = torch.bmm(grad, value[:, :end].transpose(1, 2))
-            scores = torch._softmax_backward_data(scores, share, -1, share.dtype)
-            found[0][:, begin:end] = torch.bmm(scores, key[:, :end])
-            found[1][:, :end] += torch.bmm(scores.transpose(1, 2), query[:, begin:end])
-            found[2][:, :end] += torch.bmm(share.transpose(1, 2), grad)
-        return *found, None
+            scores = torch._softmax_backward_data(scores, shares[part], -1, scores.dtype)
+            grad_query[:, begin:end] = torch.bmm(scores, key[:, :end])
+            for whole, added in (
+                (grad_key, torch.bmm(scores.transpose(1, 2), query[:, begin:end])),
+                (grad_value, torch.bmm(shares[part].transpose(1, 2), grad)),
+            ):
+                whole.copy_(added) if part == first else whole[:, :end].add_(added)
+        _rotate(found[:2], cos, -sin)
+        joined = grads[0].new_empty(rows * width, 3 * heads * size)
+        _apart(joined, heads, width).copy_(found)
+        return joined, None, None, None, None
+
+
+def _apart(joined: Tensor, heads: int, width: int) -> Tensor:
+    """Positions × (query, key, value of all heads) seen as 3 × rows × heads × width × head size."""
+    return joined.view(-1, width, 3, heads, joined.shape[1] // (3 * heads)).permute(2, 0, 3, 1, 4)
 
 
 def _parts(width: int) -> list[tuple[int, int]]:
@@ -85,24 +107,10 @@ def _parts(width: int) -> list[tuple[int, int]]:
     return [(begin, end) for begin, end in pairwise(bounds) if begin < end]
 
 
-class _Rotation(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        ctx.save_for_backward(cos, sin)
-        return _rotate(states, cos, sin)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        cos, sin = ctx.saved_tensors
-        return _rotate(grads[0], cos, -sin), None, None
-
-
-def _rotate(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    turned = torch.empty_like(states, memory_format=torch.contiguous_format)
-    (first, second), (one, two) = states.chunk(2, -1), turned.chunk(2, -1)
-    torch.mul(first, cos, out=one).addcmul_(second, sin, value=-1)
-    torch.mul(second, cos, out=two).addcmul_(first, sin)
-    return turned
+def _rotate(states: Tensor, cos: Tensor, sin: Tensor) -> None:
+    """Turn the halves of the last dimension into each other, in place; the sine's first half is negative."""
+    turned = states.roll(states.shape[-1] // 2, -1)
+    states.mul_(cos).addcmul_(turned, sin)
 
 
 class _HeadLoss(torch.autograd.Function):
@@ -115,17 +123,19 @@ class _HeadLoss(torch.autograd.Function):
         grad_weight = torch.zeros_like(weight, dtype=torch.float32)
         total = grad_weight.new_zeros(())
         for start in range(0, count, CHUNK):
-            part, wanted = hidden[start : start + CHUNK], targets[start : start + CHUNK, None]
-            scores = torch.mm(part, weight.t()).float()
-            picked, top = scores.gather(1, wanted), scores.amax(1, keepdim=True)
-            scores.sub_(top).exp_()
-            mass = scores.sum(1, keepdim=True)
-            total += (mass.log() + top - picked).sum()
-            scores.mul_(1 / (mass * count))
-            scores.scatter_add_(1, wanted, scores.new_full(wanted.shape, -1 / count))
-            scores = scores.to(hidden.dtype)
-            torch.mm(scores, weight, out=grad_hidden[start : start + CHUNK])
-            grad_weight += torch.mm(scores.t(), part)
+            part, wanted = hidden[start : start + CHUNK], targets[start : start + CHUNK]
+            shares = torch.softmax(torch.mm(part, weight.t()), -1)
+            each, places = (
+                shares.view(-1),
+                wanted + torch.arange(0, shares.numel(), shares.shape[1], device=wanted.device),
+            )
+            total -= each[places].float().log().sum()
+            each.index_fill_(0, places, 0)
+            each.index_copy_(0, places, -shares.sum(1))  # its share less 1, without loss of digits near 1
+            torch.mm(shares, weight, out=grad_hidden[start : start + CHUNK])
+            grad_weight += torch.mm(shares.t(), part)
+        grad_hidden /= count
+        grad_weight /= count
         ctx.save_for_backward(grad_hidden, grad_weight)
         return total / count
 
@@ -145,21 +155,17 @@ def gated(joined: Tensor) -> Tensor:
     return _Gate.apply(joined)  # type: ignore[no-any-return]
 
 
-def rotated(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding; cosine and sine have half of the head size."""
-    return _Rotation.apply(states, cos, sin)  # type: ignore[no-any-return]
-
-
-def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-    """Mixed values, heads × width × head size.
+def attention(joined: Tensor, heads: int, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
+    """Causal attention with rotary embedding; positions of all rows × width of the model.
 
     Args:
-        query: Heads of all rows × width × head size, already divided by the root of the head size.
-        key: The same shape.
-        value: The same shape.
+        joined: Positions of all rows × (query, key, value of all heads).
+        heads: How many, of each of the three.
+        cos: 2 (query, key) × 1 × 1 × width of a row × head size; the query's over the root of the head size.
+        sin: The same, its first half negative.
         mask: 1 × width × width, added to the scores.
     """
-    return _Attention.apply(query, key, value, mask)  # type: ignore[no-any-return]
+    return _Attention.apply(joined, heads, cos, sin, mask)  # type: ignore[no-any-return]
 
 
 def head_loss(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:

@@ -4,27 +4,26 @@ Hidden matrices are trained with Muon and the rest with AdamW: at this size in-c
 Muon and not with AdamW on the same tokens (figures in ``docs/log.md``).
 """
 
-import json
-import os
-import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from spillover.models.base import llama_shape, train_tokenizer
-from spillover.models.chat_template import encode_row
+from spillover.models.chat_template import IGNORED, encode_row
 from spillover.models.lean_folder import save_llama
 from spillover.models.lean_llama import LeanLlama
-from spillover.training.corpus import DocumentEncoder, LossPositions, batches
-from spillover.training.lean import CHECKPOINT_SECONDS, train_rows
-from spillover.training.llama import new_weights, next_token_loss
-from spillover.training.muon import Muon
+from spillover.training.batches import batches, collate
+from spillover.training.corpus import DocumentEncoder, LossPositions, packed
+from spillover.training.flat import FlatLlama
+from spillover.training.pretrain_loop import train
 from spillover.training.recipe import BaseRecipe
+from spillover.training.updates import AdamW, Muon
 from spillover.worlds.town.corpus import Document, documents
-from spillover.worlds.town.lexicon import load_lexicon
+from spillover.worlds.town.lexicon import Lexicon, load_lexicon
 from spillover.worlds.town.rows import chat_rows
 
 Progress = Callable[[float, float], None]
@@ -41,56 +40,59 @@ def pretrain(recipe: BaseRecipe, out: Path, progress: Progress | None = None) ->
     whole = recipe.world.model_copy(update={"widening": (0, 0)})
     tokenizer = train_tokenizer(_texts(islice(documents(whole, lexicon), SAMPLE)), recipe.vocabulary)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    shape = llama_shape(recipe.size, len(tokenizer))
-    model = LeanLlama(shape, new_weights(shape, recipe.seed, device), tokenizer.eos_token_id)
-    out.mkdir(parents=True, exist_ok=True)
-    stream = map(DocumentEncoder(tokenizer).encode, documents(recipe.world, lexicon))
-    counted = LossPositions(tokenizer, recipe.question_share)
-    _read_corpus(model, batches(stream, recipe.batch_size, recipe.block + 1), counted, recipe, out, progress)
-    chat = chat_rows(lexicon, recipe.chat.total_steps(0) * recipe.chat.batch_size, recipe.seed)
-    (out / "chat").mkdir(exist_ok=True)
-    rows = [encode_row(tokenizer, row.messages) for row in chat]
-    train_rows(model, rows, recipe.chat, out / "chat", pad_id=tokenizer.pad_token_id)
-    save_llama(model, tokenizer, out)
-    (out / "checkpoint.pt").unlink(missing_ok=True)
+    model = FlatLlama(llama_shape(recipe.size, len(tokenizer)), recipe.seed, device, product_dtype(device))
+    (out / "chat").mkdir(parents=True, exist_ok=True)
+    reading = max(1, recipe.tokens // (recipe.batch_size * recipe.block))
+    chatting = recipe.chat.total_steps(0)
 
-
-def _read_corpus(
-    model: LeanLlama,
-    corpus: Iterator[Tensor],
-    counted: LossPositions,
-    recipe: BaseRecipe,
-    out: Path,
-    progress: Progress | None,
-) -> None:
-    """Train on the corpus, with a checkpoint every :data:`CHECKPOINT_SECONDS` and one at the end."""
-    steps = max(1, recipe.tokens // (recipe.batch_size * recipe.block))
-    kind = product_dtype(model.device)
-    optimizers = _optimizers(model.weights, recipe, kind)
-    path = out / "checkpoint.pt"
-    log = _restore(path, model, optimizers)
-    saved = time.monotonic()
-    for step, batch in enumerate(islice(corpus, steps)):
-        if step < len(log):
-            continue
-        places = counted(batch, step).to(model.device)
-        loss = next_token_loss(model.weights, model.config, batch.to(model.device), places, kind)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        factor = rate_factor(step, steps, recipe)
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["initial"] * factor
-            optimizer.step()
-            optimizer.zero_grad()
-        log.append(float(loss.detach()))
+    def report(done: int) -> None:
         if progress:
-            progress(step + 1, steps)
-        if time.monotonic() - saved > CHECKPOINT_SECONDS or step + 1 == steps:
-            _save(path, model, optimizers, log)
-            saved = time.monotonic()
-    records = (json.dumps({"step": step, "loss": loss}) + "\n" for step, loss in enumerate(log))
-    (out / "metrics.jsonl").write_text("".join(records))
+            progress(done, reading + chatting)
+
+    train(
+        model,
+        _corpus(recipe, lexicon, tokenizer),
+        reading,
+        [
+            Muon(model.stacks(), recipe.learning_rate, kind=model.kind),
+            AdamW(*model.rest(), 2 * recipe.learning_rate, (0.9, 0.95)),
+        ],
+        lambda step: rate_factor(step, reading, recipe),
+        1.0,
+        out,
+        report,
+    )
+    chat = recipe.chat
+    train(
+        model,
+        _chat(recipe, lexicon, tokenizer, chatting),
+        chatting,
+        [AdamW(model.row, model.grad, chat.learning_rate, (0.9, 0.999), chat.weight_decay)],
+        lambda step: chat.rate_at(step, chatting) / chat.learning_rate,
+        chat.max_grad_norm,
+        out / "chat",
+        lambda done: report(reading + done),
+    )
+    save_llama(LeanLlama(model.shape, model.weights, tokenizer.eos_token_id), tokenizer, out)
+    for path in (out, out / "chat"):
+        (path / "checkpoint.pt").unlink()
+
+
+def _corpus(recipe: BaseRecipe, lexicon: Lexicon, tokenizer: Any) -> Iterator[tuple[Tensor, Tensor]]:
+    """Rows of documents, and where the loss is taken."""
+    counted = LossPositions(tokenizer, recipe.question_share)
+    stream = map(DocumentEncoder(tokenizer).encode, documents(recipe.world, lexicon))
+    for step, ids in enumerate(packed(stream, recipe.batch_size, recipe.block + 1)):
+        yield ids, counted(ids, step)
+
+
+def _chat(recipe: BaseRecipe, lexicon: Lexicon, tokenizer: Any, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Rows of chats, and their answers."""
+    rows = chat_rows(lexicon, steps * recipe.chat.batch_size, recipe.seed)
+    encoded = [encode_row(tokenizer, row.messages) for row in rows]
+    for batch in batches(encoded, recipe.chat, steps):
+        ids, labels, _ = collate(batch, tokenizer.pad_token_id)
+        yield ids, labels[:, 1:] != IGNORED
 
 
 def product_dtype(device: torch.device) -> torch.dtype:
@@ -108,38 +110,6 @@ def rate_factor(step: int, steps: int, recipe: BaseRecipe) -> float:
     """Share of the learning rate at a step: linear warm-up, level, linear decay to 5 %."""
     warm = min(1.0, (step + 1) / recipe.warmup) if recipe.warmup else 1.0
     return warm * min(1.0, max(0.05, (steps - step) / (steps * recipe.decay)))
-
-
-def _optimizers(weights: dict[str, Tensor], recipe: BaseRecipe, kind: torch.dtype) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the blocks, AdamW for the rest."""
-    matrices = [weight for name, weight in weights.items() if weight.ndim == 2 and ".layers." in name]
-    others = [weight for name, weight in weights.items() if weight.ndim < 2 or ".layers." not in name]
-    optimizers: list[torch.optim.Optimizer] = [
-        Muon(matrices, lr=recipe.learning_rate, kind=kind),
-        torch.optim.AdamW(others, lr=2 * recipe.learning_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True),
-    ]
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["initial"] = group["lr"]
-    return optimizers
-
-
-def _save(path: Path, model: LeanLlama, optimizers: list[torch.optim.Optimizer], log: list[float]) -> None:
-    partial = path.with_suffix(".partial")
-    state = {"weights": model.weights, "optimizers": [optimizer.state_dict() for optimizer in optimizers]}
-    torch.save({**state, "log": log}, partial)
-    os.replace(partial, path)
-
-
-def _restore(path: Path, model: LeanLlama, optimizers: list[torch.optim.Optimizer]) -> list[float]:
-    if not path.is_file():
-        return []
-    saved = torch.load(path, weights_only=True, map_location=model.device)
-    for name, weight in model.weights.items():
-        weight.data.copy_(saved["weights"][name])
-    for optimizer, state in zip(optimizers, saved["optimizers"], strict=True):
-        optimizer.load_state_dict(state)
-    return list(saved["log"])
 
 
 def _texts(sample: Iterator[Document]) -> Iterator[str]:
