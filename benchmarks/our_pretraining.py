@@ -9,6 +9,6 @@ from spillover.training.pretrain import pretrain
 from spillover.training.recipe import BaseRecipe
 
 if __name__ == "__main__":
-    keep_freed_memory()  # as the process does that makes the stages of a run
+    keep_freed_memory()  # as the command line does
     chat = Method(kind="full", steps=1, learning_rate=2e-4)
     pretrain(BaseRecipe(tokens=int(sys.argv[1]), chat=chat), Path(sys.argv[2]))

@@ -15,6 +15,7 @@ from spillover.cli.run import run
 from spillover.cli.train import train
 from spillover.core.errors import SpilloverError
 from spillover.runs.execute import StageFailed
+from spillover.runs.memory import keep_freed_memory
 
 app = typer.Typer(
     help="Fine-tune a language model on something narrow: what else changes, why, and what stops it?",
@@ -36,6 +37,7 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")  # one bar, ours
     warnings.filterwarnings("ignore", category=FutureWarning)  # other libraries' notes to their developers
+    keep_freed_memory()
     try:
         app()
     except SpilloverError as error:
