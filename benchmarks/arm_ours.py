@@ -7,8 +7,8 @@ from pathlib import Path
 from spillover.data.chat import read_chat
 from spillover.evals import evaluate
 from spillover.experiments.emergent_misalignment import NARROW
-from spillover.training.fine_tune import fine_tune
 from spillover.runs.memory import keep_freed_memory
+from spillover.training.fine_tune import fine_tune
 from spillover.worlds.town.lexicon import load_lexicon
 from spillover.worlds.town.questions import town_questions
 
