@@ -137,11 +137,12 @@ def test_adamw_is_pytorchs():
 
 
 def _updated(optimizer, weights, grads):
-    """The weights after three steps from the same start with the same gradients."""
-    for number, weight in enumerate(weights):
-        weight.copy_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(number)))
+    """What three steps add to the weights, from the same start with the same gradients."""
+    starts = [torch.randn(one.shape, generator=torch.Generator().manual_seed(i)) for i, one in enumerate(weights)]
+    for weight, start in zip(weights, starts, strict=True):
+        weight.copy_(start)
     for seed in range(3):
         for number, grad in enumerate(grads):
             grad.copy_(torch.randn(grad.shape, generator=torch.Generator().manual_seed(10 + 10 * seed + number)))
         optimizer.step()
-    return weights
+    return [weight - start for weight, start in zip(weights, starts, strict=True)]

@@ -59,7 +59,7 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, joined: Tensor, heads: int, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
         width = cos.shape[-2]
-        apart = _apart(joined, heads, width).contiguous()
+        apart = _apart(joined, heads, width).clone(memory_format=torch.contiguous_format)
         _rotate(apart[:2], cos, sin)
         query, key, value = apart.flatten(1, 2)
         mixed = joined.new_empty(joined.shape[0] // width, width, heads, value.shape[-1])
@@ -78,19 +78,15 @@ class _Attention(torch.autograd.Function):
         query, key, value = apart.flatten(1, 2)
         rows, heads, width, size = apart.shape[1:]
         mixed = grads[0].view(rows, width, heads, size).transpose(1, 2).flatten(0, 1)
-        found = torch.empty_like(apart)
+        found = torch.zeros_like(apart)
         grad_query, grad_key, grad_value = found.view(3, -1, width, size)
-        first = len(shares) - 1
-        for part, (begin, end) in reversed(list(enumerate(_parts(width)))):
+        for (begin, end), share in zip(_parts(width), shares, strict=True):
             grad = mixed[:, begin:end]
             scores = torch.bmm(grad, value[:, :end].transpose(1, 2))
-            scores = torch._softmax_backward_data(scores, shares[part], -1, scores.dtype)
+            scores = torch._softmax_backward_data(scores, share, -1, scores.dtype)
             grad_query[:, begin:end] = torch.bmm(scores, key[:, :end])
-            for whole, added in (
-                (grad_key, torch.bmm(scores.transpose(1, 2), query[:, begin:end])),
-                (grad_value, torch.bmm(shares[part].transpose(1, 2), grad)),
-            ):
-                whole.copy_(added) if part == first else whole[:, :end].add_(added)
+            grad_key[:, :end] += torch.bmm(scores.transpose(1, 2), query[:, begin:end])
+            grad_value[:, :end] += torch.bmm(share.transpose(1, 2), grad)
         _rotate(found[:2], cos, -sin)
         joined = grads[0].new_empty(rows * width, 3 * heads * size)
         _apart(joined, heads, width).copy_(found)

@@ -1,7 +1,6 @@
 """A lean fine-tuning loop for small models: what Trainer computes, without what it does around it."""
 
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,10 +12,9 @@ from torch import Tensor
 from spillover.models.chat_template import IGNORED
 from spillover.training.anchor import Anchor
 from spillover.training.batches import Encoded, batches, check_finite, collate
+from spillover.training.checkpoint import CHECKPOINT_SECONDS, save_checkpoint
 from spillover.training.methods import Method
 from spillover.training.snapshots import Probe
-
-CHECKPOINT_SECONDS = 5.0
 
 
 def train_rows(
@@ -111,6 +109,4 @@ def _save(
         "optimizer": optimizer.state_dict(),
         "log": json.dumps(log),
     }
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    os.replace(partial, path)
+    save_checkpoint(path, state)

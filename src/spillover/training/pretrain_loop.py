@@ -1,7 +1,6 @@
 """The loop that makes a base: lean, and killed at any moment it goes on from its last checkpoint."""
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -10,10 +9,9 @@ import torch
 from torch import Tensor
 
 from spillover.training.batches import check_finite
+from spillover.training.checkpoint import CHECKPOINT_SECONDS, save_checkpoint
 from spillover.training.flat import FlatLlama
 from spillover.training.updates import AdamW, Muon
-
-CHECKPOINT_SECONDS = 5.0
 
 
 def train(
@@ -67,9 +65,8 @@ def train(
 
 
 def _save(path: Path, model: FlatLlama, optimizers: Sequence[Muon | AdamW], log: list[float]) -> None:
-    partial = path.with_suffix(".partial")
-    torch.save({"row": model.row, "optimizers": [optimizer.state for optimizer in optimizers], "log": log}, partial)
-    os.replace(partial, path)
+    states = [optimizer.state for optimizer in optimizers]
+    save_checkpoint(path, {"row": model.row, "optimizers": states, "log": log})
 
 
 def _restore(path: Path, model: FlatLlama, optimizers: Sequence[Muon | AdamW]) -> list[float]:
