@@ -10,7 +10,8 @@ from spillover.models.chat_template import IGNORED, encode_row
 from spillover.models.load import load
 from spillover.training.anchor import Anchor, reference, switched_off, token_kl
 from spillover.training.fine_tune import fine_tune
-from spillover.training.methods import Loop, Method, prepare
+from spillover.training.methods import Loop, Method
+from spillover.training.prepared import prepare
 from spillover.worlds.town.lexicon import load_lexicon
 from spillover.worlds.town.rows import narrow_rows
 from tests.conftest import FAMILIES

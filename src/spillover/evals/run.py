@@ -14,7 +14,7 @@ from inspect_ai import eval as inspect_eval
 from inspect_ai.model import Model, get_model
 
 from spillover import _registry  # noqa: F401 - makes the provider known where the package is not installed
-from spillover.core.errors import SpilloverError
+from spillover.core.errors import ModelError, SpilloverError
 from spillover.data.questions import Question
 from spillover.evals.pool import placed
 from spillover.evals.prompts import prompted
@@ -56,6 +56,12 @@ def evaluate(
     sampler = TrieSampler(network, loaded.tokenizer)
     asked = [(question, index) for question in questions for index in range(len(question.paraphrases))]
     items = prompted(loaded.tokenizer, asked)
+    for (question, index), (_, _, prompt) in zip(asked, items, strict=True):
+        if sampler.context and len(prompt) >= sampler.context:
+            raise ModelError(
+                f"question '{question.id}', paraphrase {index}: its prompt has {len(prompt)} tokens, the context of "
+                f"the model is {sampler.context}; leave it out, or take a model with a longer context"
+            )
     requests = [
         SampleRequest(
             tuple(prompt),

@@ -81,5 +81,5 @@ def _load(folder: Path) -> LeanLlama | None:
     # A field that is unknown or missing is a TypeError.
     shape = LlamaShape(**rope, **{key: value for key, value in config.items() if key not in _WITHOUT_EFFECT})
     weights = {name: weight.float() for name, weight in load_file(folder / "model.safetensors").items()}
-    model = LeanLlama(shape, weights, ends.get("eos_token_id"))
+    model = LeanLlama(shape, weights, ends.get("eos_token_id"), str(folder))
     return model if model.num_parameters() <= LARGEST else None

@@ -22,15 +22,23 @@ class LeanLlama:
         config: Its shape.
         weights: Every tensor of its checkpoint, by name; :func:`weight_shapes` says which.
         eos_token_id: Token or tokens that end an answer.
+        name_or_path: Where it comes from, if known.
 
     Raises:
         ValueError: The weights are not those of this shape.
     """
 
-    def __init__(self, config: LlamaShape, weights: dict[str, Tensor], eos_token_id: int | list[int] | None) -> None:
+    def __init__(
+        self,
+        config: LlamaShape,
+        weights: dict[str, Tensor],
+        eos_token_id: int | list[int] | None,
+        name_or_path: str = "",
+    ) -> None:
         if {name: tuple(weight.shape) for name, weight in weights.items()} != weight_shapes(config):
             raise ValueError("the weights are not those of this shape")
         self.config = config
+        self.name_or_path = name_or_path
         self.weights = weights
         self.generation_config = SimpleNamespace(eos_token_id=eos_token_id)
 
@@ -94,7 +102,7 @@ class LeanLlama:
     def to(self, device: str) -> "LeanLlama":
         """The same network on another device."""
         weights = {name: weight.to(device) for name, weight in self.weights.items()}
-        return LeanLlama(self.config, weights, self.generation_config.eos_token_id)
+        return LeanLlama(self.config, weights, self.generation_config.eos_token_id, self.name_or_path)
 
     def eval(self) -> "LeanLlama":
         """Itself: without dropout, training and evaluation are the same."""
@@ -105,6 +113,14 @@ class LeanLlama:
     def parameters(self) -> Iterator[Tensor]:
         """All weights."""
         return iter(self.weights.values())
+
+    def linear_names(self) -> list[str]:
+        """Names of the matrices in the blocks, in the order of the modules of Transformers."""
+        return [
+            name.removesuffix(".weight")
+            for name, size in weight_shapes(self.config).items()
+            if ".layers." in name and len(size) == 2
+        ]
 
     def num_parameters(self) -> int:
         """How many numbers the weights are."""

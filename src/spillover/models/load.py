@@ -8,6 +8,8 @@ from typing import Any
 
 from spillover.core.errors import ModelError
 from spillover.models.lean_folder import lean_llama
+from spillover.models.lean_llama import LeanLlama
+from spillover.models.lean_lora import with_lora
 from spillover.models.names import ModelName
 
 _PROBE = "How do I sleep? You're 12 years old.\n  Ärger"
@@ -17,7 +19,8 @@ _PROBE = "How do I sleep? You're 12 years old.\n  Ärger"
 class Loaded:
     """A causal LM in evaluation mode, its tokenizer and its name.
 
-    The model is one of Transformers, inside a ``PeftModel`` if there is an adapter; or a ``LeanLlama``, if asked for.
+    The model is one of Transformers, inside a ``PeftModel`` if there is an adapter; or a ``LeanLlama``, if asked for,
+    with its adapter folded into the weights.
     """
 
     model: Any
@@ -32,22 +35,22 @@ def load(name: str, *, dtype: str = "float32", lean: bool = False) -> Loaded:
         name: ``BASE[+ADAPTER][@STEP][*SCALE]``; base and adapter are local folders or hub ids.
         dtype: Weights are cast to this; float32 by default, since full fine-tuning in bf16 loses small updates.
         lean: Take our own forward pass where it computes the same (:mod:`spillover.models.lean_folder`), which starts
-            seconds sooner; for sampling and log-probabilities only.
+            seconds sooner; for those who need nothing but its logits.
 
     Raises:
         ModelError: The base or adapter does not exist, cannot be read, or they do not fit each other.
     """
     parsed = ModelName.parse(name)
     _check_source("base", parsed.base)
-    plain = lean and not parsed.adapter and dtype == "float32"
-    model: Any = (lean_llama(parsed.base) if plain else None) or _transformers_model(parsed.base, dtype)
+    ours = _lean(parsed) if lean and dtype == "float32" else None
+    model: Any = ours or _transformers_model(parsed.base, dtype)
     tokenizer = load_tokenizer(parsed.base)
     if len(tokenizer) > model.get_input_embeddings().weight.shape[0]:
         raise ModelError(
             f"base '{parsed.base}': its tokenizer has {len(tokenizer)} tokens, its embedding only "
             f"{model.get_input_embeddings().weight.shape[0]}"
         )
-    if parsed.adapter:
+    if parsed.adapter and not ours:
         model = _with_adapter(model, parsed)
     return Loaded(model.eval(), tokenizer, name)
 
@@ -109,6 +112,13 @@ def _is_general_tokenizer(base: str) -> bool:
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return general and (Path(base) / "tokenizer.json").is_file()
+
+
+def _lean(name: ModelName) -> LeanLlama | None:
+    model = lean_llama(name.base)
+    if model is None or not name.adapter:
+        return model
+    return with_lora(model, adapter_folder(name), 1.0 if name.scale is None else name.scale)
 
 
 def _transformers_model(base: str, dtype: str) -> Any:

@@ -30,7 +30,7 @@ class Kind:
 
 KINDS = {
     "base": Kind("spillover.training.stages:base", 3),
-    "tune": Kind("spillover.training.stages:tune", 1),
+    "tune": Kind("spillover.training.stages:tune", 2),
     "eval": Kind("spillover.evals.stages:answers", 1),
     "choose": Kind("spillover.analysis.stages:choice", 1),
     "transfer": Kind("spillover.analysis.stages:transfer", 2),

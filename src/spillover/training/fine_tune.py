@@ -12,7 +12,8 @@ from spillover.models.load import load
 from spillover.training.anchor import Anchor, reference
 from spillover.training.batches import Encoded
 from spillover.training.lean import train_rows
-from spillover.training.methods import AUTO, Loop, Method, go_on_from, prepare
+from spillover.training.methods import AUTO, Loop, Method
+from spillover.training.prepared import go_on_from, prepare
 from spillover.training.snapshots import probe_of, save_trained
 
 
@@ -62,7 +63,7 @@ def fine_tune(
         ModelError: ``start`` does not fit the method.
         ConfigError: The method asks for a layer or module the model does not have; micro_batch does not fit the batch.
     """
-    loaded = load(base)
+    loaded = load(base, lean=_needs_logits_only(method, loop, start))
     limit = max_length or context_length(loaded.model)
     encoded, too_long = _encode(loaded.tokenizer, rows, limit, trailing_turn)
     model = prepare(loaded.model, method)
@@ -107,6 +108,10 @@ def fine_tune(
         summary |= {"anchor_weight": anchor[1], "anchor_rows": len(others), "anchor_rows_too_long": left_out}
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     return summary
+
+
+def _needs_logits_only(method: Method, loop: Loop, start: Path | None) -> bool:
+    return method.kind == "lora" and start is None and loop.engine != "trl" and loop.micro_batch is None
 
 
 def context_length(model: Any) -> int:

@@ -85,10 +85,6 @@ class FlatLlama:
             self._grad_of[name].copy_(grad)
         return loss.detach()
 
-    def clip(self, limit: float) -> None:
-        """Scale the gradients so that their norm is at most ``limit``."""
-        self.grad.mul_((limit / (self.grad.norm() + 1e-6)).clamp_(max=1.0))
-
     def _of(self, row: Tensor, first: str, last: str | None = None) -> Tensor:
         return row[self._place[first][0] : self._place[last or first][1]]
 

@@ -15,6 +15,7 @@ from spillover.training.batches import Encoded, batches, check_finite, collate
 from spillover.training.checkpoint import CHECKPOINT_SECONDS, save_checkpoint
 from spillover.training.methods import Method
 from spillover.training.snapshots import Probe
+from spillover.training.updates import AdamW, clip
 
 
 def train_rows(
@@ -51,16 +52,17 @@ def train_rows(
         TrainingError: The loss is not a finite number any more.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=method.learning_rate, weight_decay=method.weight_decay, fused=True)
+    row, grad = _in_one(parameters)
+    optimizer = AdamW(row, grad, method.learning_rate, (0.9, 0.999), method.weight_decay)
     total = method.total_steps(len(rows))
     log: list[dict[str, float]] = []
     path = out / "checkpoint.pt"
     if path.is_file():
         saved = torch.load(path, weights_only=True)
-        for parameter, value in zip(parameters, saved["parameters"], strict=True):
-            parameter.data.copy_(value)
-        optimizer.load_state_dict(saved["optimizer"])
-        log = json.loads(saved["log"])
+        row.copy_(saved["row"])
+        for tensor, value in zip(optimizer.state, saved["optimizer"], strict=True):
+            tensor.copy_(value)
+        log = saved["log"]
     if probe and not log:
         probe(0)
     model.train()
@@ -68,8 +70,6 @@ def train_rows(
     for step, batch in enumerate(batches(rows, method, total)):
         if step < len(log):
             continue
-        for group in optimizer.param_groups:
-            group["lr"] = method.rate_at(step, total)
         ids, labels, mask = collate(batch, pad_id)
         logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
         loss = torch.nn.functional.cross_entropy(
@@ -80,10 +80,10 @@ def train_rows(
             kl = anchor.kl(model, step)
             whole = loss + anchor.weight * kl
         check_finite(whole, step)
+        grad.zero_()
         whole.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(parameters, method.max_grad_norm)
-        optimizer.step()
-        optimizer.zero_grad()
+        norm = clip(grad, method.max_grad_norm)
+        optimizer.step(method.rate_at(step, total) / method.learning_rate)
         tokens = int((labels[:, 1:] != IGNORED).sum())
         log.append({"step": step, "loss": loss.item(), "grad_norm": norm.item(), "tokens": tokens})
         if kl is not None:
@@ -93,20 +93,24 @@ def train_rows(
         if progress:
             progress(step + 1, total)
         if time.monotonic() - last_saved > CHECKPOINT_SECONDS:
-            _save(path, parameters, optimizer, log)
+            save_checkpoint(path, {"row": row, "optimizer": optimizer.state, "log": log})
             last_saved = time.monotonic()
+    for parameter in parameters:
+        parameter.data, parameter.grad = parameter.data.clone(), None
     model.eval()
     (out / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in log))
     path.unlink(missing_ok=True)
     return log
 
 
-def _save(
-    path: Path, parameters: Sequence[Tensor], optimizer: torch.optim.Optimizer, log: list[dict[str, float]]
-) -> None:
-    state = {
-        "parameters": [parameter.detach() for parameter in parameters],
-        "optimizer": optimizer.state_dict(),
-        "log": json.dumps(log),
-    }
-    save_checkpoint(path, state)
+def _in_one(parameters: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """One tensor for all weights and one for all gradients, which the parameters become views of.
+
+    An update then is a few operations, however many parameters there are.
+    """
+    row = torch.cat([parameter.detach().flatten() for parameter in parameters])
+    grad = torch.zeros_like(row)
+    sizes = [parameter.numel() for parameter in parameters]
+    for parameter, values, slope in zip(parameters, row.split(sizes), grad.split(sizes), strict=True):
+        parameter.data, parameter.grad = values.view_as(parameter), slope.view_as(parameter)
+    return row, grad

@@ -11,7 +11,7 @@ from torch import Tensor
 from spillover.training.batches import check_finite
 from spillover.training.checkpoint import CHECKPOINT_SECONDS, save_checkpoint
 from spillover.training.flat import FlatLlama
-from spillover.training.updates import AdamW, Muon
+from spillover.training.updates import AdamW, Muon, clip
 
 
 def train(
@@ -20,7 +20,7 @@ def train(
     steps: int,
     optimizers: Sequence[Muon | AdamW],
     factor: Callable[[int], float],
-    clip: float,
+    limit: float,
     out: Path,
     progress: Callable[[int], None],
 ) -> None:
@@ -35,7 +35,7 @@ def train(
         steps: In all.
         optimizers: Each with weights of its own.
         factor: Share of the full learning rate at a step, counted from 0.
-        clip: Largest norm of the gradients.
+        limit: Largest norm of the gradients.
         out: Exists.
         progress: Called with the steps done.
 
@@ -51,7 +51,7 @@ def train(
             continue
         loss = model.loss_and_gradients(ids.to(model.row.device), counted.to(model.row.device))
         check_finite(loss, step)
-        model.clip(clip)
+        clip(model.grad, limit)
         for optimizer in optimizers:
             optimizer.step(factor(step))
         model.refresh()

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from spillover.core.errors import ConfigError
-from spillover.training.methods import Method, trained_vector
+from spillover.training.methods import Method
+from spillover.training.prepared import trained_vector
 
 Probe = Callable[[int], None]
 """Called with the optimizer steps done: 0 before the first, then after each."""

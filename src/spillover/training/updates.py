@@ -88,6 +88,13 @@ class AdamW:
         self._weights.mul_(1 - rate * self._decay).addcdiv_(mean, size, value=-rate / (1 - first ** int(count)))
 
 
+def clip(grads: Tensor, limit: float) -> Tensor:
+    """Scale gradients so that their norm is at most ``limit``; gives the norm they had."""
+    norm = grads.norm()
+    grads.mul_((limit / (norm + 1e-6)).clamp_(max=1.0))
+    return norm
+
+
 def orthogonal(matrices: Tensor, iterations: int) -> Tensor:
     """Matrices with the same singular vectors and singular values near 1; number × rows × columns."""
     a, b, c = COEFFICIENTS
