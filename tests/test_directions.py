@@ -1,5 +1,7 @@
 """Directions: read at the right layer and tokens, ablated in every row and with a cache, found where they were put."""
 
+import math
+
 import pytest
 import torch
 
@@ -165,6 +167,16 @@ def test_matrices_show_every_direction_in_every_fine_tune(measured):
         assert left["values"][0][by_b] == [pytest.approx(transfer.rates(model)[0], rel=1e-6)]
     assert left["values"][0][by_b] != left["values"][0][plain]
     assert len(left["values"][0][random]) == 2
+
+
+def test_an_ablation_that_only_breaks_answers_removes_nothing():
+    from spillover.analysis.convergence import Removed
+
+    share = Removed((0.0, 1.0), {"a": (0.8, 1.0)})
+    assert share("a", {"values": (0.4, 0.5)}) == pytest.approx(0)
+    assert share("a", {"values": (0.2, 1.0), "other-domains": (0.6, 1.0)}) == pytest.approx(0.5)
+    assert math.isnan(share("a", {"values": (0.1, 0.4)}))  # broken: not measured
+    assert math.isnan(Removed((0.5, 1.0), {"a": (0.5, 1.0)})("a", {"values": (0.1, 1.0)}))  # nothing was added
 
 
 def test_steering_with_too_little_coherence_counts_for_nothing(measured):

@@ -14,7 +14,7 @@ from spillover.models.ablation import ablated
 
 PLAIN, AGAIN, BASES, SAME_LAYERS = "not ablated", "its own, another seed", "base's own", "random, same layers"
 COHERENT = 0.5
-"""Steering that leaves fewer coherent answers than this does not count as making the base anything."""
+"""Where fewer answers than this are coherent, a change counts for nothing: it broke the model."""
 LAYER = "layer (-1: embeddings)"
 Groups = dict[str, Found]
 Cells = dict[str, dict[str, list[Groups]]]
@@ -37,11 +37,17 @@ def measure(
     }
     _cosines(transfer, controls, report)
     progress(1, 4)
-    share = _Removed(plain[0], {name: overall(found)[0] for name, found in before.items()})
+    share = Removed(plain, {name: overall(found) for name, found in before.items()})
     _ablations(transfer, controls, before, share, report)
     progress(2, 4)
     report.curves.append(
-        _curve("single", "Ablated at one layer only", LAYER, "share of the rate removed", _single(transfer, share))
+        _curve(
+            "single",
+            "Ablated at one layer only",
+            LAYER,
+            "share removed, of the rate among coherent answers",
+            _single(transfer, share),
+        )
     )
     progress(3, 4)
     _steering(transfer, scales, draws, report)
@@ -64,15 +70,24 @@ class _Report:
         self.numbers.append({"name": name, "series": series, "value": float(np.mean(known)) if known else None})
 
 
-class _Removed:
-    """The share of what fine-tuning added to a rate that an ablation takes away again."""
+class Removed:
+    """The share of what fine-tuning added to the rate among coherent answers that an ablation takes away again.
 
-    def __init__(self, base: float, tuned: Mapping[str, float]) -> None:
-        self._base, self._tuned = base, tuned
+    Among coherent answers, as in arXiv 2502.17424: any ablation costs coherence, and with it bad answers.
+    """
+
+    def __init__(self, base: Found, tuned: Mapping[str, Found]) -> None:
+        self._base = _among_coherent(base)
+        self._tuned = {name: _among_coherent(found) for name, found in tuned.items()}
 
     def __call__(self, name: str, left: Groups) -> float:
         added = self._tuned[name] - self._base
-        return (self._tuned[name] - overall(left)[0]) / added if added > 0 else float("nan")
+        return (self._tuned[name] - _among_coherent(overall(left))) / added if added > 0 else float("nan")
+
+
+def _among_coherent(found: Found) -> float:
+    rate, coherent = found
+    return rate / coherent if coherent >= COHERENT else float("nan")
 
 
 def _cosines(transfer: Transfer, controls: Mapping[int, list[Direction]], report: _Report) -> None:
@@ -112,7 +127,7 @@ def _ablations(
     transfer: Transfer,
     controls: Mapping[int, list[Direction]],
     before: Mapping[str, Groups],
-    share: _Removed,
+    share: Removed,
     report: _Report,
 ) -> None:
     """Every direction out of every fine-tune, at every layer at once: the transfer matrices and their means."""
@@ -171,7 +186,7 @@ def _ablations(
         say(random_name(count), [(name, one) for name, several in by_name.items() for one in several])
 
 
-def _single(transfer: Transfer, share: _Removed) -> list[dict[str, Any]]:
+def _single(transfer: Transfer, share: Removed) -> list[dict[str, Any]]:
     names = list(transfer.tuned)
     series = []
     for kind in (*KINDS, PERSONA):
