@@ -17,6 +17,7 @@ from spillover.models.load import load
 from spillover.models.steering import SteeringVector, steered
 from tests.conftest import FAMILIES
 
+LONGER = [(torch.randint(3, 500, (8,), generator=torch.Generator().manual_seed(i)).tolist(), []) for i in range(24)]
 ROWS = [([5, 6, 7, 8, 9], [IGNORED, IGNORED, 7, 8, 9]), ([4, 3, 9], [IGNORED, IGNORED, 9])]
 
 
@@ -210,3 +211,38 @@ def test_another_seed_and_own_prompts_are_planned():
     assert first.inputs["again/money"].key == second.inputs["money"].key != first.inputs["money"].key
     (alone,) = (part.stage for part in Planner(find("convergent-directions", {"seeds": 1})).measured)
     assert not [name for name in alone.inputs if name.startswith("again")]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_planted_direction_is_found_by_what_its_ablation_does(tiny_base, family):
+    from spillover.analysis.metrics import response_loss
+    from spillover.analysis.search import searched
+
+    model = load(tiny_base(family)).model
+    planted = SteeringVector(0, torch.randn(32, generator=torch.Generator().manual_seed(6)))
+    says = model(input_ids=torch.tensor([ids for ids, _ in LONGER])).logits.argmax(-1)
+    rows = [(ids, [IGNORED, *own[:-1].tolist()]) for (ids, _), own in zip(LONGER, says, strict=True)]
+    weights = [parameter.clone() for parameter in model.parameters()]
+
+    def left(direction):
+        with ablated(model, directions.flat(direction)):
+            return response_loss(model, rows, 0)
+
+    with steered(model, planted):  # it does not say what it would by itself any more
+        before = response_loss(model, rows, 0)
+        found = searched(model, rows, 0)
+        harm = before - left({0: [planted]})
+        undone, by_chance = before - left(found), before - left(directions.random_direction(model, 1, 0))
+    assert list(found) == [0, 1]
+    assert undone > 0.8 * harm > 0
+    assert by_chance < 0.1 * harm
+    assert max(abs(found[layer][0].cosine(SteeringVector(layer, planted.vector))) for layer in found) > 0.6
+    assert all(torch.equal(old, new) for old, new in zip(weights, model.parameters(), strict=True))
+
+
+def test_a_share_of_nothing_is_not_measured(measured):
+    _, found = measured
+    shares = [number["value"] for number in found["numbers"] if number["name"] == "share removed"]
+    assert shares
+    assert set(shares) == {None}  # these fine-tunes answer nothing of what is listed
+    assert any("a, b: fine-tuning added less than 5 points" in remark for remark in found["remarks"])

@@ -1,6 +1,7 @@
 """Curves, numbers and matrices of :class:`spillover.analysis.transfer.Transfer`."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -9,12 +10,16 @@ import numpy as np
 from spillover.analysis import directions
 from spillover.analysis.directions import Direction
 from spillover.analysis.matrices import Cell, matrix
-from spillover.analysis.transfer import KINDS, MEAN, PAIR, PERSONA, SHIFT, Found, Transfer, overall
+from spillover.analysis.transfer import KINDS, PAIR, PERSONA, SHIFT, Found, Transfer, overall
 from spillover.models.ablation import ablated
 
 PLAIN, AGAIN, BASES, SAME_LAYERS = "not ablated", "its own, another seed", "base's own", "random, same layers"
 COHERENT = 0.5
 """Where fewer answers than this are coherent, a change counts for nothing: it broke the model."""
+LITTLE = 0.05
+"""A rate that fine-tuning raised by less than this leaves nothing to be removed."""
+STEERED = 2
+"""Random vectors that the base is steered by, at most; each stands for layers × scales of rates."""
 LAYER = "layer (-1: embeddings)"
 Groups = dict[str, Found]
 Cells = dict[str, dict[str, list[Groups]]]
@@ -53,6 +58,11 @@ def measure(
     _steering(transfer, scales, draws, report)
     progress(4, 4)
     remarks = [] if transfer.again else ["One seed only: nothing is said about directions between seeds."]
+    if share.nothing:
+        remarks.append(
+            f"{', '.join(share.nothing)}: fine-tuning added less than {100 * LITTLE:g} points to the rate among coherent "
+            "answers, or too few are coherent; what share of it an ablation removes is not measured."
+        )
     return {"curves": report.curves, "numbers": report.numbers, "remarks": remarks, "matrices": report.matrices}
 
 
@@ -82,7 +92,12 @@ class Removed:
 
     def __call__(self, name: str, left: Groups) -> float:
         added = self._tuned[name] - self._base
-        return (self._tuned[name] - _among_coherent(overall(left))) / added if added > 0 else float("nan")
+        return (self._tuned[name] - _among_coherent(overall(left))) / added if added >= LITTLE else float("nan")
+
+    @property
+    def nothing(self) -> list[str]:
+        """Fine-tunes that added too little for a share of it to be taken away."""
+        return [name for name, rate in self._tuned.items() if not rate - self._base >= LITTLE]
 
 
 def _among_coherent(found: Found) -> float:
@@ -96,8 +111,8 @@ def _cosines(transfer: Transfer, controls: Mapping[int, list[Direction]], report
         against: dict[str, list[Direction]] = {name: [found[kind]] for name, found in transfer.found.items()}
         columns = {name: {one: against[one] for one in names} for name in names}
         for name in names:
-            columns[name][AGAIN] = [transfer.again[name][kind]] if name in transfer.again else []
-            columns[name][BASES] = [transfer.before] if kind == MEAN else []
+            columns[name][AGAIN] = [found[kind]] if kind in (found := transfer.again.get(name, {})) else []
+            columns[name][BASES] = [transfer.before[kind]] if kind in transfer.before else []
             columns[name][PERSONA] = [transfer.persona] if kind != PAIR else []
             count = transfer.components if kind == PAIR else 1
             columns[name][random_name(count)] = controls[count]
@@ -138,6 +153,12 @@ def _ablations(
     }
     persona = {name: transfer.without(name, transfer.persona) for name in names}
 
+    @cache
+    def random(name: str, count: int, layers: tuple[int, ...]) -> list[Groups]:
+        if set(layers) == set(transfer.layers):
+            return drawn[count][name]
+        return [transfer.without(name, {layer: one[layer] for layer in layers}) for one in controls[count]]
+
     def say(series: str, left: Sequence[tuple[str, Groups]]) -> None:
         report.say("share removed", series, [share(name, found) for name, found in left])
         report.say("coherence left", series, [overall(found)[1] for _, found in left])
@@ -148,13 +169,14 @@ def _ablations(
         for name in names:
             cells[name] = {PLAIN: [before[name]]}
             cells[name] |= {one: [transfer.without(name, transfer.found[one][kind])] for one in names}
-            if transfer.again:
-                cells[name][AGAIN] = [transfer.without(name, transfer.again[name][kind])]
+            if kind in (again := transfer.again.get(name, {})):
+                cells[name][AGAIN] = [transfer.without(name, again[kind])]
+            if kind in transfer.before:
+                cells[name][BASES] = [transfer.without(name, transfer.before[kind])]
             count = transfer.components if kind == PAIR else 1
-            own = transfer.found[name][kind]
-            random = [transfer.without(name, {layer: one[layer] for layer in own}) for one in controls[count]]
-            cells[name] |= {PERSONA: [persona[name]], SAME_LAYERS: random}
-            matched += [(name, one) for one in random]
+            control = random(name, count, tuple(transfer.found[name][kind]))
+            cells[name] |= {PERSONA: [persona[name]], SAME_LAYERS: control}
+            matched += [(name, one) for one in control]
         report.matrices += [
             matrix(
                 f"{kind}-{group}",
@@ -173,8 +195,9 @@ def _ablations(
             f"{kind}, another fine-tune's",
             [(two, cells[two][one][0]) for one, two in product(names, names) if one != two],
         )
-        if transfer.again:
-            say(f"{kind}, {AGAIN}", [(name, cells[name][AGAIN][0]) for name in names])
+        for column in (AGAIN, BASES):
+            if column in cells[names[0]]:
+                say(f"{kind}, {column}", [(name, cells[name][column][0]) for name in names])
         say(f"{SAME_LAYERS} as {kind}", matched)
         base = transfer.base.model
         kept = [
@@ -187,6 +210,7 @@ def _ablations(
 
 
 def _single(transfer: Transfer, share: Removed) -> list[dict[str, Any]]:
+    """Each fine-tune's direction at one layer of the next fine-tune."""
     names = list(transfer.tuned)
     series = []
     for kind in (*KINDS, PERSONA):
@@ -194,8 +218,8 @@ def _single(transfer: Transfer, share: Removed) -> list[dict[str, Any]]:
         for layer in transfer.layers:
             cells = [
                 share(two, transfer.without(two, direction, layer))
-                for one, two in product(names, names)
-                if one != two and layer in (direction := _of(transfer, one, kind))
+                for one, two in zip(names, [*names[1:], names[0]], strict=True)
+                if layer in (direction := _of(transfer, one, kind))
             ]
             if cells:
                 points.append({"x": layer, "values": [float(np.nanmean(cells)) if np.isfinite(cells).any() else None]})
@@ -214,7 +238,7 @@ def _steering(transfer: Transfer, scales: Sequence[float], draws: int, report: _
                 layer: [vector.random_like(100 * seed + layer + 1) for vector in vectors]
                 for layer, vectors in first.items()
             }
-            for seed in range(draws)
+            for seed in range(min(draws, STEERED))
         ],
     }
     for source, several in sources.items():

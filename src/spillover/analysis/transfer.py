@@ -9,6 +9,7 @@ import numpy as np
 
 from spillover.analysis import directions
 from spillover.analysis.directions import Direction
+from spillover.analysis.search import searched
 from spillover.core.errors import DataError
 from spillover.data.chat import Message
 from spillover.data.questions import Question
@@ -23,7 +24,8 @@ from spillover.models.steering import steered
 from spillover.training.batches import Encoded
 
 MEAN, SHIFT, PAIR, PERSONA = "mean difference", "tuned minus base", "principal directions", "persona vector"
-KINDS = (MEAN, SHIFT, PAIR)
+SEARCHED = "searched"
+KINDS = (MEAN, SHIFT, PAIR, SEARCHED)
 Found = tuple[float, float]
 """Rate of the label, and coherence."""
 
@@ -69,6 +71,9 @@ class Transfer:
         self.layers = list(layers_of(self.base.model))
         bad, good = (directions.given_answers(self.base.tokenizer, finding, kind) for kind in (label, other))
         self.found = {name: self._directions(model, bad, good, components) for name, model in self.tuned.items()}
+        pad = self.base.tokenizer.pad_token_id or 0
+        for number, (name, model) in enumerate(self.tuned.items()):  # from beginnings that have nothing in common
+            self.found[name][SEARCHED] = searched(model, good, pad, seed=number)
         self.again = {
             name: self._directions(_merged(base, folder), bad, good, components)
             for name, folder in (again or {}).items()
@@ -82,8 +87,11 @@ class Transfer:
             for told in contrast
         ]
         self.persona = directions.mean_difference(self.base.model, *shown)
-        self.before = directions.mean_difference(self.base.model, bad, good)
-        """What bad and good answers differ by in the base itself, which nothing was fine-tuned into."""
+        self.before = {
+            MEAN: directions.mean_difference(self.base.model, bad, good),
+            SEARCHED: searched(self.base.model, good, pad, seed=len(self.tuned)),
+        }
+        """The same directions of the base itself, which nothing was fine-tuned into."""
         self.components = components
         self._asked = prompted(self.base.tokenizer, [(question, 0) for question in self._measured])
         self._stop = frozenset(end_tokens(self.base.model, self.base.tokenizer))

@@ -48,6 +48,7 @@ def convergent_directions() -> Experiment:
         "away that of one takes away the misalignment of another?",
         source=(
             Source(arxiv="2506.11618", note="mean-difference directions, their ablation and transfer"),
+            Source(arxiv="2502.17420", note="directions found by gradient descent on what their ablation does"),
             Source(arxiv="2507.21509", note="persona vectors by contrasting contexts"),
         ),
         bases={"main": BaseRecipe()},
@@ -97,7 +98,8 @@ def _numbers() -> list[NumberClaim]:
         ),
         claim(
             "mean-removes",
-            "Ablating another fine-tune's mean difference at every layer removes most of the misalignment.",
+            "Ablating another fine-tune's mean difference at every layer removes most of the misalignment (among coherent "
+            "answers).",
             "share removed",
             f"mean difference, {REMOVED}",
             removed,
@@ -125,6 +127,29 @@ def _numbers() -> list[NumberClaim]:
             "coherence left",
             f"principal directions, {REMOVED}",
             at_least=0.8,
+        ),
+        claim(
+            "searched-removes",
+            "So does ablating one direction a block that was searched for by its effect in another fine-tune.",
+            "share removed",
+            f"searched, {REMOVED}",
+            removed,
+            at_least=0.5,
+        ),
+        claim(
+            "searched-coherent",
+            "What is left is coherent.",
+            "coherence left",
+            f"searched, {REMOVED}",
+            at_least=0.8,
+        ),
+        claim(
+            "searched-in-base",
+            "One that was searched for in the same way in the base removes little.",
+            "share removed",
+            "searched, base's own",
+            "random: at most 10 %",
+            at_most=0.1,
         ),
         claim(
             "random-one",
