@@ -105,6 +105,10 @@ def test_cosines_of_directions_and_of_subspaces():
     assert directions.cosine(direction(x), direction(-2 * x)) == pytest.approx(-1)
     assert directions.cosine(direction(x, y), direction(y, x)) == pytest.approx(1)
     assert directions.cosine(direction(x, y), direction(x, z)) == pytest.approx(0.5**0.5)
+    turned = directions.along(direction(-x, y), direction(x + y))
+    assert directions.cosine(turned, direction(x, y)) == pytest.approx(1)
+    assert turned[0][0].vector.equal(x)
+    assert turned[0][1].vector.equal(y)
     assert directions.cosine(direction(x), {1: [SteeringVector(1, x)]}) != directions.cosine(direction(x), direction(x))
 
 

@@ -60,8 +60,8 @@ def measure(
     remarks = [] if transfer.again else ["One seed only: nothing is said about directions between seeds."]
     if share.nothing:
         remarks.append(
-            f"{', '.join(share.nothing)}: fine-tuning added less than {100 * LITTLE:g} points to the rate among coherent "
-            "answers, or too few are coherent; what share of it an ablation removes is not measured."
+            f"{', '.join(share.nothing)}: fine-tuning added less than {100 * LITTLE:g} points to the rate among "
+            "coherent answers, or too few are coherent; what share of it an ablation removes is not measured."
         )
     return {"curves": report.curves, "numbers": report.numbers, "remarks": remarks, "matrices": report.matrices}
 

@@ -73,6 +73,16 @@ def principal(tuned: Any, base: Any, rows: Sequence[Encoded], count: int) -> Dir
     return found
 
 
+def along(direction: Direction, other: Direction) -> Direction:
+    """The same lines, each vector turned so that it points the way of the other's; ablation knows lines only."""
+    return {
+        layer: [
+            vector * (-1 if layer in other and vector.vector @ other[layer][0].vector < 0 else 1) for vector in found
+        ]
+        for layer, found in direction.items()
+    }
+
+
 def random_direction(model: Any, count: int, seed: int) -> Direction:
     """``count`` orthonormal random vectors at every layer: the matched control."""
     width = model.config.get_text_config().hidden_size

@@ -73,7 +73,9 @@ class Transfer:
         self.found = {name: self._directions(model, bad, good, components) for name, model in self.tuned.items()}
         pad = self.base.tokenizer.pad_token_id or 0
         for number, (name, model) in enumerate(self.tuned.items()):  # from beginnings that have nothing in common
-            self.found[name][SEARCHED] = searched(model, good, pad, seed=number)
+            self.found[name][SEARCHED] = directions.along(
+                searched(model, good, pad, seed=number), self.found[name][SHIFT]
+            )
         self.again = {
             name: self._directions(_merged(base, folder), bad, good, components)
             for name, folder in (again or {}).items()
@@ -87,9 +89,10 @@ class Transfer:
             for told in contrast
         ]
         self.persona = directions.mean_difference(self.base.model, *shown)
+        apart = directions.mean_difference(self.base.model, bad, good)
         self.before = {
-            MEAN: directions.mean_difference(self.base.model, bad, good),
-            SEARCHED: searched(self.base.model, good, pad, seed=len(self.tuned)),
+            MEAN: apart,
+            SEARCHED: directions.along(searched(self.base.model, good, pad, seed=len(self.tuned)), apart),
         }
         """The same directions of the base itself, which nothing was fine-tuned into."""
         self.components = components

@@ -98,8 +98,8 @@ def _numbers() -> list[NumberClaim]:
         ),
         claim(
             "mean-removes",
-            "Ablating another fine-tune's mean difference at every layer removes most of the misalignment (among coherent "
-            "answers).",
+            "Ablating another fine-tune's mean difference at every layer removes most of the misalignment (among "
+            "coherent answers).",
             "share removed",
             f"mean difference, {REMOVED}",
             removed,

@@ -33,7 +33,7 @@ KINDS = {
     "tune": Kind("spillover.training.stages:tune", 2),
     "eval": Kind("spillover.evals.stages:answers", 1),
     "choose": Kind("spillover.analysis.stages:choice", 1),
-    "transfer": Kind("spillover.analysis.stages:transfer", 4),
+    "transfer": Kind("spillover.analysis.stages:transfer", 5),
     "solutions": Kind("spillover.analysis.stages:solutions", 1),
     "dynamics": Kind("spillover.analysis.dynamics:dynamics", 1),
     "trajectories": Kind("spillover.analysis.dynamics:trajectories", 1),
