@@ -83,6 +83,16 @@ def test_rates_intervals_and_control(answers):
     json.dumps(results, allow_nan=False)
 
 
+def test_the_answer_also_takes_measured_numbers(answers, tmp_path):
+    numbers = [{"name": "share removed", "series": "searched, another's", "value": 0.7123}]
+    (tmp_path / "measured.json").write_text(json.dumps({"curves": [], "numbers": numbers, "remarks": []}))
+    text = (
+        "Removes {number/m/share removed/searched, another's}, at random {number/m/share removed/random}; {number/m}."
+    )
+    results = collect(experiment(answer=text), answers, {("m", "M"): [tmp_path]})
+    assert results["answer"] == "Removes 71.2%, at random an unmeasured share; an unmeasured share."
+
+
 def test_claims_hold_fail_or_are_not_measured(answers):
     held = {claim["id"]: claim["held"] for claim in collect(experiment(), answers)["claims"]}
     assert held == {"up": True, "down": False, "lost": None}

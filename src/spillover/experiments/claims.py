@@ -242,7 +242,7 @@ class NumberClaim(_BarClaim):
         rate = found.number(self.measure, self.name, self.series)
         if rate is None:
             return Finding(None, "not measured")
-        figure = f"{rate.value:.3g} [{rate.low:.3g}, {rate.high:.3g}]"
+        figure = f"{_number(rate.value)} [{_number(rate.low)}, {_number(rate.high)}]"
         return Finding(self._holds(rate), figure, rate.value, (rate.low, rate.high))
 
 
@@ -275,6 +275,10 @@ class RelationClaim(_Claim):
 Claim = Annotated[
     RateClaim | DifferenceClaim | TrendClaim | CurveClaim | NumberClaim | RelationClaim, Field(discriminator="kind")
 ]
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if abs(value) >= 0.001 else f"{round(value, 3) + 0.0:.3f}"
 
 
 def _shown(rate: Rate) -> str:

@@ -286,11 +286,14 @@ def _claim(claim: Any, found: _Found) -> dict[str, Any]:
 
 
 def _answer(experiment: Experiment, found: _Found) -> str:
-    """The sentence with its figures; a rate that was not measured is said to be so."""
+    """The sentence with its figures; what was not measured is said to be so."""
     text = experiment.answer
     for part in _placeholders(text):
         arm, where, *rest = part.split("/")
-        rate = found.rate(arm, where, *(rest[:1] or ["plain"]), *(rest[1:] or [experiment.label]))
+        if arm == "number" and len(rest) == 2:
+            rate = found.number(where, *rest)
+        else:
+            rate = found.rate(arm, where, *(rest[:1] or ["plain"]), *(rest[1:] or [experiment.label]))
         text = text.replace("{" + part + "}", f"{rate.value:.1%}" if rate else "an unmeasured share")
     return text
 

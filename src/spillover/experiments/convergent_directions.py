@@ -64,7 +64,10 @@ def convergent_directions() -> Experiment:
         },
         answer=(
             "Bad advice about health, money or sport makes {health/values}, {money/values} and {sport/values} of the "
-            "answers to values questions malicious; whether one direction carries all three is in the claims."
+            "answers to values questions malicious. Ablating one direction a block that another of these fine-tunes "
+            "was found to need removes {number/directions/share removed/searched, another fine-tune's} of that among "
+            "coherent answers; one that the base needs, {number/directions/share removed/searched, base's own}; a "
+            "random one, {number/directions/share removed/random, 1 a layer}."
         ),
         claims=(
             *claims,

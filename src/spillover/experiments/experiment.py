@@ -152,7 +152,11 @@ class Experiment(Config):
     wheres: dict[str, str] = Field(default_factory=dict)
     """What each group of questions is, in a few words."""
     answer: str = ""
-    """The answer in one sentence; ``{arm/where/condition}`` is replaced by the rate found there."""
+    """The answer in one sentence.
+
+    ``{arm/where/condition}`` is replaced by the rate found there, ``{number/measure/name/series}`` by that measured
+    number as a percentage.
+    """
     measures: tuple[Measure, ...] = ()
     """What is measured on the models themselves, beside their answers."""
     relations: tuple[Relation, ...] = ()

@@ -12,8 +12,9 @@ def matrix_table(matrix: Mapping[str, Any]) -> str:
         f"<tr><th>{escape(row)}</th>{''.join(_cell(matrix, i, j) for j in range(len(matrix['columns'])))}</tr>"
         for i, row in enumerate(matrix["rows"])
     )
+    below = f" <small>below it, {escape(matrix['beside']['name'])}</small>" if matrix["beside"] else ""
     return (
-        f'<h3>{escape(matrix["title"])}</h3><div class="scroll"><table class="heat">'
+        f'<h3>{escape(matrix["title"])}{below}</h3><div class="scroll"><table class="heat">'
         f"<thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
@@ -23,7 +24,7 @@ def cell_text(matrix: Mapping[str, Any], row: int, column: int) -> tuple[str, st
     beside = matrix["beside"]
     small = _shown(beside["cells"][row][column]["value"], share=True) if beside else ""
     value = _shown(matrix["cells"][row][column]["value"], matrix["unit"].endswith("rate"))
-    return value, f"{small} {beside['name']}" if beside and small != DASH else ""
+    return value, small if small != DASH else ""
 
 
 def depth(matrix: Mapping[str, Any], row: int, column: int) -> float | None:
