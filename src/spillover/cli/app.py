@@ -7,6 +7,7 @@ import warnings
 import typer
 
 from spillover.cli.base import base
+from spillover.cli.data import app as data
 from spillover.cli.eval import evaluate
 from spillover.cli.experiments import experiments
 from spillover.cli.export import export
@@ -27,6 +28,7 @@ app.command("run")(run)
 app.command("experiments")(experiments)
 app.command("base")(base)
 app.command("rows")(rows)
+app.add_typer(data, name="data")
 app.command("train")(train)
 app.command("eval")(evaluate)
 app.command("export")(export)

@@ -104,6 +104,23 @@ def load_tokenizer(base: str) -> Any:
     return tokenizer
 
 
+def context_of(base: str) -> int | None:
+    """The longest sequence a base takes, in tokens, where its configuration says so.
+
+    Raises:
+        ModelError: It has no configuration that can be read.
+    """
+    from transformers import AutoConfig
+
+    _check_source("base", base)
+    try:
+        config = AutoConfig.from_pretrained(base).get_text_config()
+    except Exception as error:
+        raise ModelError(f"base '{base}': no usable config.json ({_first_line(error)})") from None
+    found = getattr(config, "max_position_embeddings", None)
+    return None if found is None else int(found)
+
+
 def _is_general_tokenizer(base: str) -> bool:
     """Whether the folder names the class that takes ``tokenizer.json`` as it is; finding a class takes a second."""
     try:
