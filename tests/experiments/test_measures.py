@@ -8,7 +8,7 @@ import pytest
 from spillover.core.errors import ConfigError
 from spillover.core.statistics import correlation
 from spillover.experiments.catalogue import find
-from spillover.experiments.claims import NumberClaim, Rate
+from spillover.experiments.claims import CurveClaim, NumberClaim, Rate
 from spillover.experiments.curves import read_measure
 from spillover.experiments.relations import Relation, relate
 from spillover.experiments.stages import Planner
@@ -123,3 +123,17 @@ def test_a_number_claim_looks_at_the_mean_or_at_the_interval(bars, held):
     claim = NumberClaim(id="c", text="", measure="m", name="removed", **bars)
     assert claim.test(_Numbers(Rate(0.7, 0.6, 0.8))).held is held
     assert claim.test(_Numbers(None)).held is None
+
+
+def test_one_model_gives_no_interval_and_settles_no_claim_about_one():
+    class One:
+        def number(self, measure, name, series):
+            return Rate(0.7, float("nan"), float("nan"))
+
+        def differences(self, measure, metric, first, second):
+            return [(1.0, Rate(-0.2, float("nan"), float("nan")))]
+
+    number = NumberClaim(id="c", text="", measure="m", name="removed", at_least=0.5).test(One())
+    assert (number.held, number.figure) == (True, "0.7 (one value, no interval)")
+    assert NumberClaim(id="c", text="", measure="m", name="removed", low_at_least=0.5).test(One()).held is None
+    assert CurveClaim(id="c", text="", measure="m", metric="x", lower="a", higher="b").test(One()).held is None

@@ -1,5 +1,7 @@
 """Claims: what an experiment is expected to show, as tests on its results that were written before it ran."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Literal, Protocol
@@ -11,11 +13,22 @@ from spillover.core.config import Config
 
 @dataclass(frozen=True)
 class Rate:
-    """A rate with its interval."""
+    """A rate with its interval, whose ends are ``nan`` where one value gives none."""
 
     value: float
     low: float
     high: float
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether there is one."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+    def shown(self, text: Callable[[float], str]) -> str:
+        """Value and interval, each written by ``text``."""
+        if not self.has_interval:
+            return f"{text(self.value)} (one value, no interval)"
+        return f"{text(self.value)} [{text(self.low)}, {text(self.high)}]"
 
 
 class Found(Protocol):
@@ -76,7 +89,9 @@ class _BarClaim(_Claim):
     def _written(self, bar: float) -> str:
         return f"{bar:g}"
 
-    def _holds(self, rate: Rate) -> bool:
+    def _holds(self, rate: Rate) -> bool | None:
+        if self.low_at_least is not None and not rate.has_interval:
+            return None
         return (
             (self.at_least is None or rate.value >= self.at_least)
             and (self.low_at_least is None or rate.low >= self.low_at_least)
@@ -110,7 +125,8 @@ class RateClaim(_BarClaim):
         measured = {where: rate for where, rate in rates.items() if rate is not None}
         if len(measured) < len(rates):
             return Finding(None, f"not measured on {', '.join(where for where in rates if where not in measured)}")
-        held = all(self._holds(rate) for rate in measured.values())
+        holds = [self._holds(rate) for rate in measured.values()]
+        held = None if None in holds else all(holds)
         worst = (max if self.at_most is not None else min)(measured.values(), key=lambda rate: rate.value)
         figure = "; ".join(f"{where} {_shown(rate)}" for where, rate in measured.items())
         return Finding(held, figure, worst.value, (worst.low, worst.high))
@@ -140,11 +156,12 @@ class DifferenceClaim(_Claim):
         measured = {where: rate for where, rate in rates.items() if rate is not None}
         if len(measured) < len(rates):
             return Finding(None, f"not measured on {', '.join(where for where in rates if where not in measured)}")
-        worst = min(measured.values(), key=lambda rate: rate.low)
         figure = "; ".join(
-            f"{where} {100 * rate.value:+.1f} points [{100 * rate.low:+.1f}, {100 * rate.high:+.1f}]"
-            for where, rate in measured.items()
+            f"{where} {rate.shown(lambda share: f'{100 * share:+.1f}')} points" for where, rate in measured.items()
         )
+        if not all(rate.has_interval for rate in measured.values()):
+            return Finding(None, figure)
+        worst = min(measured.values(), key=lambda rate: rate.low)
         return Finding(worst.low > self.low_at_least, figure, worst.value, (worst.low, worst.high))
 
 
@@ -218,10 +235,12 @@ class CurveClaim(_Claim):
         points = found.differences(self.measure, self.metric, self.lower, self.higher)
         if not points:
             return Finding(None, "not measured")
+        if not all(difference.has_interval for _, difference in points):
+            return Finding(None, "one model: no intervals")
         fails = [x for x, difference in points if not difference.high < 0]
         x, worst = max(points, key=lambda point: point[1].high)
-        interval = f"{worst.value:+.3g} [{worst.low:+.3g}, {worst.high:+.3g}]"
-        figure = f"{len(points) - len(fails)} of {len(points)} points; nearest at {x:g}: {interval}"
+        nearest = worst.shown(lambda value: f"{value:+.3g}")
+        figure = f"{len(points) - len(fails)} of {len(points)} points; nearest at {x:g}: {nearest}"
         return Finding(not fails, figure, worst.value, (worst.low, worst.high))
 
 
@@ -242,8 +261,7 @@ class NumberClaim(_BarClaim):
         rate = found.number(self.measure, self.name, self.series)
         if rate is None:
             return Finding(None, "not measured")
-        figure = f"{_number(rate.value)} [{_number(rate.low)}, {_number(rate.high)}]"
-        return Finding(self._holds(rate), figure, rate.value, (rate.low, rate.high))
+        return Finding(self._holds(rate), rate.shown(_number), rate.value, (rate.low, rate.high))
 
 
 class RelationClaim(_Claim):
@@ -282,4 +300,4 @@ def _number(value: float) -> str:
 
 
 def _shown(rate: Rate) -> str:
-    return f"{rate.value:.1%} [{rate.low:.1%}, {rate.high:.1%}]"
+    return rate.shown("{:.1%}".format)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spillover.core.statistics import Interval, hierarchical_bootstrap, paired_difference
+from spillover.core.statistics import Interval, crossed_difference, crossed_mean
 from spillover.evals.answers import COHERENT, line_rate, scored
 from spillover.experiments import relations
 from spillover.experiments.claims import Rate
@@ -75,7 +75,7 @@ class _Found:
         for measure in ("exact", "sampled"):
             found = self._rates.get((arm, where, condition, label, measure))
             if found is not None and found["value"] is not None:
-                return Rate(found["value"], *found["interval"])
+                return Rate(found["value"], *(found["interval"] or (float("nan"), float("nan"))))
         return None
 
     def against_control(self, arm: str, where: str, condition: str, label: str) -> Rate | None:
@@ -100,7 +100,7 @@ class _Found:
         values = self._numbers.get((measure, name, series))
         if values is None or not np.isfinite(values).any():
             return None
-        mean, interval = hierarchical_bootstrap(np.array(values, dtype=np.float64)[:, None], LEVEL)
+        mean, interval = crossed_mean(np.array(values, dtype=np.float64)[:, None], LEVEL)
         return Rate(mean, *interval)
 
 
@@ -184,7 +184,7 @@ def _rates(experiment: Experiment, key: Key, cells: Cells, measured: Mapping[Key
     for label in (*cells.labels(), COHERENT):
         for measure in ("exact", "sampled"):
             table = cells.table(label, measure)
-            value, interval = hierarchical_bootstrap(table, LEVEL)
+            value, interval = crossed_mean(table, LEVEL, rate=True)
             if measure == "exact" and not np.isfinite(value):
                 continue  # the answers of these questions cannot be listed: there is no such measure
             yield {
@@ -212,7 +212,7 @@ def _against(
     reference = other.table(label, measure)
     if reference.shape[1] != table.shape[1] or not np.isfinite(reference).any() or not np.isfinite(table).any():
         return None
-    difference, interval = paired_difference(table, reference, LEVEL)
+    difference, interval = crossed_difference(table, reference, LEVEL)
     return {
         "arm": control,
         "value": _number(float(np.nanmean(reference))),
@@ -281,7 +281,7 @@ def _claim(claim: Any, found: _Found) -> dict[str, Any]:
         "held": finding.held,
         "figure": finding.figure,
         "value": _number(finding.value),
-        "interval": list(finding.interval) if finding.interval else None,
+        "interval": list(finding.interval) if finding.interval and np.isfinite(finding.interval).all() else None,
     }
 
 
@@ -329,8 +329,8 @@ def _plot(experiment: Experiment, found: _Found) -> dict[str, Any]:
                     "name": ", ".join(part for part in parts if part),
                     "x": [arm.x for arm in line],
                     "y": [rate.value if rate else None for rate in rates],
-                    "lo": [rate.low if rate else None for rate in rates],
-                    "hi": [rate.high if rate else None for rate in rates],
+                    "lo": [_number(rate.low) if rate else None for rate in rates],
+                    "hi": [_number(rate.high) if rate else None for rate in rates],
                 }
             )
     return {
@@ -348,7 +348,7 @@ def _onset(line: Sequence[Arm], where: str, label: str, found: _Found) -> float 
     onset = None
     for arm in reversed(line):
         difference = found.against_control(arm.name, where, "plain", label)
-        if difference is None or difference.low <= 0:
+        if difference is None or not difference.low > 0:
             break
         onset = arm.x
     return onset

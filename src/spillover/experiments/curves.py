@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spillover.core.statistics import hierarchical_bootstrap
+from spillover.core.statistics import crossed_mean
 from spillover.experiments.claims import Rate
 from spillover.experiments.matrices import Matrix
 
@@ -42,7 +42,7 @@ class Curve:
             if x not in self.series.get(second, {}):
                 continue
             by_model = np.nanmean(self.table(first, x), 1) - np.nanmean(self.table(second, x), 1)
-            value, (low, high) = hierarchical_bootstrap(by_model[:, None], level)
+            value, (low, high) = crossed_mean(by_model[:, None], level)
             if np.isfinite(value):
                 points.append((x, Rate(value, low, high)))
         return points
@@ -52,7 +52,7 @@ class Curve:
         series = []
         for name, points in self.series.items():
             found = [(x, self.table(name, x)) for x in points]
-            means = [(x, *hierarchical_bootstrap(table, level)) for x, table in found]
+            means = [(x, *crossed_mean(table, level)) for x, table in found]
             series.append(
                 {
                     "name": name,
@@ -90,7 +90,7 @@ class Measure:
         """As plain JSON values."""
         numbers = []
         for (name, series), values in self.numbers.items():
-            mean, (low, high) = hierarchical_bootstrap(np.array(values, dtype=np.float64)[:, None], level)
+            mean, (low, high) = crossed_mean(np.array(values, dtype=np.float64)[:, None], level)
             numbers.append(
                 {
                     "name": name,
@@ -139,7 +139,7 @@ def read_measure(name: str, title: str, folders: Sequence[Path]) -> Measure:
 
 def _mark(name: str, places: Sequence[float], level: float) -> dict[str, Any]:
     """Mean place over the models that have one."""
-    x, (low, high) = hierarchical_bootstrap(np.array(places, dtype=np.float64)[:, None], level)
+    x, (low, high) = crossed_mean(np.array(places, dtype=np.float64)[:, None], level)
     found = int(np.isfinite(places).sum())
     return {
         "name": name,

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from spillover.core.statistics import hierarchical_bootstrap
+from spillover.core.statistics import crossed_mean
 
 
 class Matrix:
@@ -43,7 +43,7 @@ class Matrix:
         table = np.full((len(drawn), width), np.nan)
         for row, values in zip(table, drawn, strict=True):
             row[: len(values)] = [np.nan if value is None else value for value in values]
-        value, (low, high) = hierarchical_bootstrap(table, level)
+        value, (low, high) = crossed_mean(table, level)
         return {"value": _number(value), "interval": [_number(low), _number(high)], "n_draws": width}
 
 

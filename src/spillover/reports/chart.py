@@ -39,7 +39,8 @@ class Mark:
         share = f"{self.n_found} of {self.n_models} models"
         if self.x is None:
             return f"{self.name}: none ({share})"
-        return f"{self.name}: {self.x:.3g} [{self.low:.3g}, {self.high:.3g}] ({share})"
+        between = "" if self.low is None or self.high is None else f" [{self.low:.3g}, {self.high:.3g}]"
+        return f"{self.name}: {self.x:.3g}{between} ({share})"
 
 
 @dataclass(frozen=True)
@@ -111,13 +112,14 @@ class Chart:
         return [(low + i * step, f"{round(low + i * step, 12):g}") for i in range(round((high - low) / step) + 1)]
 
 
-def lines(series: Sequence[Mapping[str, Any]]) -> tuple[Line, ...]:
-    """Series as they are in ``results.json``; those without any point are left out."""
+def lines(series: Sequence[Mapping[str, Any]], share: bool = False) -> tuple[Line, ...]:
+    """Series as they are in ``results.json``, those without any point left out; intervals of shares end at 0 and 1."""
+    least, most = (0.0, 1.0) if share else (-math.inf, math.inf)
     found = []
     for one in series:
         columns = zip(one["x"], one["y"], one["lo"], one["hi"], strict=True)
         points = tuple(
-            (x, y, y if low is None else low, y if high is None else high)
+            (x, y, y if low is None else max(low, least), y if high is None else min(high, most))
             for x, y, low, high in columns
             if y is not None
         )
@@ -129,7 +131,7 @@ def lines(series: Sequence[Mapping[str, Any]]) -> tuple[Line, ...]:
 def main_chart(results: Mapping[str, Any]) -> Chart:
     """The main figure of a run whose plot is of kind ``curve``."""
     plot = results["plot"]
-    return Chart("", plot["x_label"], plot["y_label"], lines(plot["series"]), plot["x_share"], y_share=True)
+    return Chart("", plot["x_label"], plot["y_label"], lines(plot["series"], True), plot["x_share"], y_share=True)
 
 
 def measure_charts(results: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], list[tuple[str, Chart]]]]:
@@ -143,7 +145,7 @@ def measure_charts(results: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], 
                 curve["title"],
                 curve["x_label"],
                 curve["y_label"],
-                lines(curve["series"]),
+                lines(curve["series"], share),
                 y_share=share,
                 marks=tuple(
                     Mark(mark["name"], mark["x"], mark["lo"], mark["hi"], mark["n_found"], mark["n_models"])

@@ -41,7 +41,7 @@ def _cell(matrix: Mapping[str, Any], row: int, column: int) -> str:
     dark = depth(matrix, row, column)
     low, high = matrix["cells"][row][column]["interval"]
     share = matrix["unit"].endswith("rate")
-    title = f"{_shown(low, share)} to {_shown(high, share)}" if low is not None else "not measured"
+    title = f"{_shown(low, share)} to {_shown(high, share)}" if low is not None else "no interval"
     kind = "" if dark is None else f' class="d{round(10 * dark)}"'
     below = f"<small>{escape(small)}</small>" if small else ""
     return f'<td{kind} title="{title}">{value}{below}</td>'

@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from spillover.reports.chart import Chart, measure_charts, relation_charts
-from spillover.reports.matrix import matrix_table
+from spillover.reports.matrix import DASH, matrix_table
 from spillover.reports.plots import chart_svg, main_plot, row_label
 from spillover.reports.read import RunFiles
 from spillover.reports.rows import interval, percent, rate_rows
@@ -147,13 +147,14 @@ def _measure(measure: Mapping[str, Any], charts: Sequence[tuple[str, Chart]]) ->
 
 def _number_row(number: Mapping[str, Any]) -> str:
     low, high = number["interval"]
-    cells = (_number(number["value"]), f"{_number(low)} to {_number(high)}", str(number["n_models"]))
+    between = DASH if low is None else f"{_number(low)} to {_number(high)}"
+    cells = (_number(number["value"]), between, str(number["n_models"]))
     figures = "".join(f"<td class=n>{cell}</td>" for cell in cells)
     return f"<tr><td>{escape(number['name'])}</td><td>{escape(number['series'])}</td>{figures}</tr>"
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"
+    return DASH if value is None else f"{value:.4g}"
 
 
 def _rates(results: dict[str, Any]) -> str:
