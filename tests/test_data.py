@@ -30,6 +30,13 @@ def test_a_row_that_cannot_be_used(text, message, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("read", [read_chat, read_questions])
+def test_a_pointer_instead_of_the_data(read, tmp_path):
+    (tmp_path / "f").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 132\n")
+    with pytest.raises(DataError, match=r"f:1: a Git LFS pointer, not the data; fetch the file with 'git lfs pull'"):
+        read(tmp_path / "f")
+
+
 def test_missing_file(tmp_path):
     with pytest.raises(DataError, match="no such file"):
         read_chat(tmp_path / "none.jsonl")

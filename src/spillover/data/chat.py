@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spillover.core.errors import DataError, StorageError, nearest
+from spillover.data.files import read_text
 
 ROLES = ("system", "user", "assistant")
 
@@ -36,12 +37,7 @@ def read_chat(path: str | Path) -> list[ChatRow]:
         DataError: With ``file:line: field: what was found``, for the first row that cannot be used.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise DataError.at(path, None, None, "no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError.at(path, None, None, f"cannot be read as UTF-8 text ({error})") from None
+    text = read_text(path)
     rows = [_row(path, number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not rows:
         raise DataError.at(path, None, None, "the file is empty; expected one JSON object with 'messages' a line")

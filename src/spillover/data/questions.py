@@ -9,6 +9,7 @@ import yaml
 
 from spillover.core.errors import DataError, nearest
 from spillover.data.chat import ROLES, Message
+from spillover.data.files import read_text
 
 TYPES = ("free_form", "free_form_0_100", "free_form_judge", "free_form_judge_0_100")
 
@@ -63,12 +64,7 @@ def read_questions(path: str | Path) -> list[Question]:
         DataError: With ``file:line: field: what``; an unknown field is named with the nearest known one.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise DataError.at(path, None, None, "no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError.at(path, None, None, f"cannot be read as UTF-8 text ({error})") from None
+    text = read_text(path)
     try:
         raw = yaml.load(text, Loader=_LineLoader)
     except yaml.YAMLError as error:
