@@ -8,6 +8,7 @@ import typer
 
 from spillover.cli.base import base
 from spillover.cli.data import app as data
+from spillover.cli.doctor import doctor
 from spillover.cli.eval import evaluate
 from spillover.cli.experiments import experiments
 from spillover.cli.export import export
@@ -32,6 +33,7 @@ app.add_typer(data, name="data")
 app.command("train")(train)
 app.command("eval")(evaluate)
 app.command("export")(export)
+app.command("doctor")(doctor)
 
 
 def main() -> None:

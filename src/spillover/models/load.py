@@ -80,6 +80,7 @@ def load_tokenizer(base: str) -> Any:
     """
     from transformers import PreTrainedTokenizerFast
 
+    _check_source("base", base)
     try:
         if _is_general_tokenizer(base):
             tokenizer = PreTrainedTokenizerFast.from_pretrained(base)

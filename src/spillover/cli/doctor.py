@@ -1,0 +1,26 @@
+"""``spillover doctor``: look for what would spoil a run before it is run."""
+
+from typing import Annotated
+
+import typer
+
+MARKS = {"ok": "[green]✓[/]", "note": "[yellow]![/]", "wrong": "[red]✗[/]"}
+
+
+def doctor(
+    model: Annotated[str, typer.Argument(help="BASE[+ADAPTER][@STEP][*SCALE].")],
+) -> None:
+    """Check a model: chat template, where the loss is, end token, memory, and whether an adapter does anything."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from spillover.models.doctor import examine
+
+    checks = list(examine(model))
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for check in checks:
+        table.add_row(MARKS[check.verdict], check.name, escape(check.text))
+    Console(highlight=False).print(table)
+    if any(check.verdict == "wrong" for check in checks):
+        raise typer.Exit(1)
