@@ -58,6 +58,8 @@ def test_one_value_has_no_interval_and_equal_ones_a_point():
     assert crossed_mean(np.array([[0.3]]))[0] == 0.3
     assert np.isnan(crossed_mean(np.array([[0.3]]))[1]).all()
     assert crossed_mean(np.zeros((3, 4)), rate=True) == (0.0, (0.0, 0.0))
+    mean, (low, high) = crossed_mean(1e-90 * np.array([[1.0], [2.0], [3.0]]))  # probabilities can be this small
+    assert low < mean < high
 
 
 def test_questions_shared_with_the_control_cancel():

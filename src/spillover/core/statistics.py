@@ -95,7 +95,7 @@ def _half_width(terms: Sequence[tuple[float, int]], twice: float, level: float) 
     if total == 0:
         return 0.0
     variance = max(total - twice, max(term for term, _ in terms))
-    freedom = total**2 / sum(term**2 / degrees for term, degrees in terms)
+    freedom = 1 / sum((term / total) ** 2 / degrees for term, degrees in terms)
     return float(_student((1 + level) / 2, freedom) * np.sqrt(variance))
 
 
