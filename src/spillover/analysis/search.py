@@ -7,12 +7,14 @@ effect, so it tells whether there is any single direction a block that a fine-tu
 import random
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from spillover.analysis.directions import Direction
+from spillover.models.ablation import without
 from spillover.models.activations import layers_of
 from spillover.models.blocks import edit
 from spillover.models.chat_template import IGNORED
@@ -42,7 +44,7 @@ def searched(model: Any, rows: Sequence[Encoded], pad_id: int, seed: int = 0) ->
     optimizer = torch.optim.Adam(vectors, lr=RATE)
     with ExitStack() as stack:
         for layer, vector in zip(layers, vectors, strict=True):
-            stack.callback(edit(model, layer, _without(vector)).remove)
+            stack.callback(edit(model, layer, without(partial(_unit, vector))).remove)
         for step in range(STEPS):
             chosen = rng.sample(list(rows), min(BATCH, len(rows)))
             ids, labels, mask = (part.to(device) for part in collate(chosen, pad_id))
@@ -60,11 +62,5 @@ def searched(model: Any, rows: Sequence[Encoded], pad_id: int, seed: int = 0) ->
     }
 
 
-def _without(vector: Tensor) -> Any:
-    """Ablation as :func:`spillover.models.ablation.ablated` does it, with a direction that is still being changed."""
-
-    def projected(hidden: Tensor, kwargs: Any) -> Tensor:
-        unit = (vector / vector.norm()).to(hidden)
-        return hidden - (hidden @ unit)[..., None] * unit
-
-    return projected
+def _unit(vector: Tensor, like: Tensor) -> Tensor:
+    return (vector / vector.norm()).to(like)

@@ -57,7 +57,7 @@ def evaluate(
     asked = [(question, index) for question in questions for index in range(len(question.paraphrases))]
     items = prompted(loaded.tokenizer, asked)
     for (question, index), (_, _, prompt) in zip(asked, items, strict=True):
-        if sampler.context and len(prompt) >= sampler.context:
+        if not sampler.fits(prompt):
             raise ModelError(
                 f"question '{question.id}', paraphrase {index}: its prompt has {len(prompt)} tokens, the context of "
                 f"the model is {sampler.context}; leave it out, or take a model with a longer context"

@@ -4,7 +4,7 @@
 every position and in every row.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -29,14 +29,20 @@ def ablated(model: Any, vectors: Sequence[SteeringVector]) -> Iterator[Any]:
     with ExitStack() as stack:
         for vector in vectors:
             vector.check_fits(model)
-            handle = edit(model, vector.layer, _without(vector.with_norm(1).vector))
+            handle = edit(model, vector.layer, without(vector.with_norm(1).vector.to))
             stack.callback(handle.remove)
         yield model
 
 
-def _without(unit: Tensor) -> Any:
+def without(unit: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Mapping[str, Any]], Tensor]:
+    """What :func:`spillover.models.blocks.edit` takes to project out a unit vector, asked for at every pass.
+
+    Args:
+        unit: Gives the vector, in the dtype and on the device of the tensor it gets.
+    """
+
     def projected(hidden: Tensor, kwargs: Mapping[str, Any]) -> Tensor:
-        direction = unit.to(hidden)
+        direction = unit(hidden)
         return hidden - (hidden @ direction)[..., None] * direction
 
     return projected

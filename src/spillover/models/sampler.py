@@ -98,9 +98,13 @@ class TrieSampler:
                 answers[i] = result
         return answers
 
+    def fits(self, prompt_ids: Sequence[int]) -> bool:
+        """Whether the context has room for an answer behind a prompt."""
+        return not self.context or len(prompt_ids) < self.context
+
     def _room(self, request: SampleRequest) -> int:
         length = len(request.prompt_ids)
-        if not length or (self.context and length >= self.context):
+        if not length or not self.fits(request.prompt_ids):
             raise ModelError(f"the prompt has {length} tokens; the context of the model is {self.context} tokens")
         return min(request.max_tokens, self.context - length) if self.context else request.max_tokens
 
