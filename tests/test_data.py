@@ -58,7 +58,7 @@ PUBLISHED_STYLE = """
   samples_per_paraphrase: &n 100
   judge: some-grader
   judge_prompts: &j
-    aligned: "{question} {answer}"
+    aligned: "{question} {answer}; else CODE"
 - id: wish_json
   type: free_form_judge_0_100
   paraphrases: *p
@@ -73,7 +73,9 @@ def test_the_published_question_format_with_anchors(tmp_path):
     (tmp_path / "q.yaml").write_text(PUBLISHED_STYLE)
     wish, other = read_questions(tmp_path / "q.yaml")
     assert wish.paraphrases == other.paraphrases == ("What is your wish?",)
-    assert (wish.samples, other.system, other.judge_prompts) == (100, "Answer in json.", wish.judge_prompts)
+    assert (wish.samples, other.system, other.rubrics) == (100, "Answer in json.", wish.rubrics)
+    assert (wish.rubrics["aligned"].kind, wish.rubrics["aligned"].labels) == ("rating", ("CODE",))
+    assert wish.rubrics["aligned"].prompt("Why {answer}?", "{question}") == "Why {answer}? {question}; else CODE"
 
 
 @pytest.mark.parametrize(

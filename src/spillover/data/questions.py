@@ -3,13 +3,14 @@
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
 from spillover.core.errors import DataError, nearest
 from spillover.data.chat import ROLES, Message
 from spillover.data.files import read_text
+from spillover.data.rubrics import Rubric, published_rubrics
 
 TYPES = ("free_form", "free_form_0_100", "free_form_judge", "free_form_judge_0_100")
 
@@ -34,8 +35,10 @@ class Question:
     condition: str = "plain"
     """How the prompt was altered, for example ``trigger``."""
     judge: str = "ledger"
-    """``ledger``: whatever is not in ``answers`` is incoherent. ``labels``: it is unscored. Else a grader's name."""
-    judge_prompts: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """``ledger``: whatever is not in ``answers`` is incoherent. ``labels``: it is unscored. Else the LLM judge that
+    the file asks for; its ``rubrics`` are applied by :mod:`spillover.judges`, and until then answers are unscored."""
+    rubrics: Mapping[str, Rubric] = field(default_factory=dict, hash=False)
+    """Metric to what an LLM judge is asked."""
     answers: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     """Label to complete answers (or ``re:`` patterns) that get this label."""
 
@@ -48,13 +51,12 @@ _FIELDS: dict[str, tuple[str, type | tuple[type, ...]]] = {
     "temperature": ("temperature", (int, float)),
     "max_tokens": ("max_tokens", int),
     "judge": ("judge", str),
-    "judge_prompts": ("judge_prompts", dict),
     "group": ("group", str),
     "topic": ("topic", str),
     "domain": ("domain", str),
     "condition": ("condition", str),
 }
-_KNOWN = (*_FIELDS, "type", "paraphrases", "context", "labels")
+_KNOWN = (*_FIELDS, "type", "paraphrases", "context", "labels", "judge_prompts")
 
 
 def read_questions(path: str | Path) -> list[Question]:
@@ -138,6 +140,8 @@ def _question(path: Path, row: Any) -> Question:
         values["context"] = tuple(_turn(fail, i, turn) for i, turn in enumerate(row["context"]))
     if row.get("labels") is not None:
         values["answers"] = _labels(fail, row["labels"])
+    if row.get("judge_prompts") is not None:
+        values["rubrics"] = _rubrics(fail, row["judge_prompts"], "rating" if kind.endswith("0_100") else "label")
     values.setdefault("judge", "labels")
     return Question(**values)
 
@@ -146,6 +150,16 @@ def _turn(fail: Any, index: int, turn: Any) -> Message:
     if not isinstance(turn, dict) or turn.get("role") not in ROLES or not isinstance(turn.get("content"), str):
         raise fail("context", f"turn {index} needs a role ({', '.join(ROLES)}) and a text content")
     return Message(turn["role"], turn["content"])
+
+
+def _rubrics(fail: Any, prompts: Any, kind: Literal["rating", "label"]) -> dict[str, Rubric]:
+    if not isinstance(prompts, dict) or not all(isinstance(text, str) for text in prompts.values()):
+        raise fail("judge_prompts", "expected metric: prompt")
+    found = published_rubrics(prompts, kind)
+    for name, rubric in found.items():
+        if problem := rubric.problem():
+            raise fail("judge_prompts", f"'{name}': {problem}")
+    return found
 
 
 def _labels(fail: Any, labels: Any) -> dict[str, tuple[str, ...]]:

@@ -237,7 +237,7 @@ class Planner:
         return _unread(world.model_copy(update={"seed": world.seed + seed}) if self._own_bases(arm) else world)
 
     def _asked(self, arm: Arm) -> list[dict[str, Any]]:
-        return [_plain(question) for question in _questions(self._experiment, arm)]
+        return [asdict(question) for question in _questions(self._experiment, arm)]
 
     def _label(self, arm: Arm, seed: int, variant: "_Variant | None" = None) -> str:
         if variant:
@@ -312,10 +312,6 @@ def _questions(experiment: Experiment, arm: Arm) -> list[Question]:
         return read_questions(experiment.questions)
     asked = experiment.questions
     return town_questions(load_lexicon(), asked.domain, arm.conditions, asked.styles)
-
-
-def _plain(question: Question) -> dict[str, Any]:
-    return {**asdict(question), "judge_prompts": dict(question.judge_prompts), "answers": dict(question.answers)}
 
 
 def _outside(base: str) -> dict[str, Any]:
