@@ -21,8 +21,8 @@ from spillover.core.errors import ModelError
 from spillover.data.chat import Message
 from spillover.data.questions import Question
 from spillover.evals.pool import POOL
-from spillover.evals.rates import AnswerEncoder
 from spillover.evals.run import evaluate
+from spillover.models.answer_encoder import AnswerEncoder
 from spillover.models.chat_template import encode_chat
 from spillover.models.load import load, load_tokenizer
 
@@ -76,7 +76,8 @@ def test_evaluate_writes_answers_and_logs(tiny_base: TinyBase, tmp_path: Path) -
     ]
     for line in found:
         assert sum(line["counts"].values()) == 30
-        assert 1 <= len(line["samples"]) <= 8
+        assert len(line["samples"]) >= 1
+        assert len(line["samples"]) <= 8 or sum(sample["count"] for sample in line["samples"]) == 30  # all, to judge
     assert found[0]["exact"].keys() == {"kind", "bad"}
     assert [line["exact"] for line in found[2:]] == [None, None, None]
     assert found[3]["samples"][0]["count"] == 30

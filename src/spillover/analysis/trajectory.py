@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spillover.core.errors import ModelError
-from spillover.evals.pool import placed
 from spillover.models import steering
-from spillover.models.load import load
+from spillover.models.load import load, placed
 
 MOVED = 0.002
 """Movements shorter than this share of the longest snapshot's length have no direction."""

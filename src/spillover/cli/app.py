@@ -12,6 +12,7 @@ from spillover.cli.doctor import doctor
 from spillover.cli.eval import evaluate
 from spillover.cli.experiments import experiments
 from spillover.cli.export import export
+from spillover.cli.judge import app as judge
 from spillover.cli.rows import rows
 from spillover.cli.run import run
 from spillover.cli.train import train
@@ -32,6 +33,7 @@ app.command("rows")(rows)
 app.add_typer(data, name="data")
 app.command("train")(train)
 app.command("eval")(evaluate)
+app.add_typer(judge, name="judge")
 app.command("export")(export)
 app.command("doctor")(doctor)
 

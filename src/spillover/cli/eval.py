@@ -7,18 +7,40 @@ from typing import Annotated, Any
 
 import typer
 
-from spillover.cli.options import described, new_folder, resumable, sha256
+from spillover.cli.options import (
+    MAX_COST,
+    MAX_TOKENS,
+    PRICE,
+    described,
+    new_folder,
+    progress_bar,
+    resumable,
+    sha256,
+    spending,
+)
 
 
 def evaluate(
-    model: Annotated[str, typer.Option(help="BASE[+ADAPTER][@STEP][*SCALE].")],
+    model: Annotated[
+        str, typer.Option(help="BASE[+ADAPTER][@STEP][*SCALE], or a provider of Inspect's: openai/NAME, vllm/NAME, …")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for answers.jsonl and the Inspect logs.")],
     questions: Annotated[str, typer.Option(help="Question YAML, or `town` for the built-in world.")] = "town",
     samples: Annotated[int | None, typer.Option(min=1, help="Answers a question; else as the questions say.")] = None,
     seed: Annotated[int, typer.Option()] = 0,
+    url: Annotated[str | None, typer.Option(help="Of a server that speaks OpenAI's protocol.")] = None,
+    connections: Annotated[int, typer.Option(min=1, help="Requests to a server at a time.")] = 32,
+    prices: PRICE = None,
+    max_cost: MAX_COST = None,
+    max_tokens: MAX_TOKENS = None,
 ) -> None:
-    """Sample and judge answers; exact rates too where the possible answers are known."""
+    """Sample answers; judge those that a ledger or patterns can, with exact rates where the answers are listed.
+
+    What asks for an LLM judge is unscored until `spillover judge` has seen it.
+    """
     from spillover.data import read_questions
+
+    budget = spending(prices, max_cost, max_tokens)
 
     if questions == "town":
         from spillover.worlds.town.lexicon import load_lexicon
@@ -33,8 +55,22 @@ def evaluate(
     config: dict[str, Any] = {"model": model, "questions": questions, "samples": samples, "seed": seed}
     if questions != "town":
         config["sha256"] = sha256(Path(questions))
-    with resumable(), described(folder, "eval", config):
-        evals.evaluate(model, asked, folder, samples=samples, seed=seed)
+    from spillover.models.endpoint import Endpoint, is_endpoint
+
+    if url is None and not is_endpoint(model):
+        with resumable(), described(folder, "eval", config):
+            evals.evaluate(model, asked, folder, samples=samples, seed=seed)
+    else:
+        with resumable(), described(folder, "eval", config), progress_bar("answers") as progress:
+            evals.evaluate_remote(
+                Endpoint(model, url, connections=connections),
+                asked,
+                folder,
+                samples=samples,
+                seed=seed,
+                budget=budget,
+                progress=progress,
+            )
     _show(folder / "answers.jsonl")
 
 

@@ -5,12 +5,41 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
 
 from spillover.core.errors import ConfigError, StorageError
+
+if TYPE_CHECKING:
+    from spillover.models.budget import Budget
+
+PRICE = Annotated[
+    str | None, typer.Option("--price", help="IN,OUT: what a million prompt and answer tokens cost, e.g. 2.5,10.")
+]
+MAX_COST = Annotated[float | None, typer.Option(min=0, help="Stop when this much is spent (needs --price).")]
+MAX_TOKENS = Annotated[int | None, typer.Option(min=1, help="Stop when this many tokens are spent.")]
+
+
+def spending(price: str | None, max_cost: float | None, max_tokens: int | None) -> "Budget":
+    """The limits that a verb was given.
+
+    Raises:
+        ConfigError: The prices are not two numbers, or missing where a limit needs them.
+    """
+    from spillover.models.budget import Budget
+
+    prices = None
+    if price is not None:
+        parts = price.split(",")
+        try:
+            prices = (float(parts[0]), float(parts[1]))
+        except (ValueError, IndexError):
+            raise ConfigError(f"--price {price}: expected IN,OUT, for example 2.5,10") from None
+        if len(parts) != 2 or min(prices) < 0:
+            raise ConfigError(f"--price {price}: expected two prices of at least 0")
+    return Budget(max_tokens, max_cost, prices)
 
 
 def knobs(pairs: list[str], option: str = "--set") -> dict[str, Any]:

@@ -1,20 +1,53 @@
 """What ``answers.jsonl`` says: the rate of a label in one line, and over a group of questions."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from spillover.core.errors import DataError
+from spillover.runs.store import disk
+
 COHERENT = "coherent"
 """Share of answers that carry any label at all."""
-UNSCORED = ("unscored",)
+UNSCORED = "unscored"
+"""What outcomes without a verdict begin with."""
 NOT_COHERENT = ("incoherent", "truncated", "empty")
+
+
+def read_answers(folder: Path) -> list[dict[str, Any]]:
+    """The lines of ``answers.jsonl`` in a folder.
+
+    Raises:
+        DataError: There is no such file, or a line of it is not JSON.
+    """
+    path = folder / "answers.jsonl"
+    if not path.is_file():
+        raise DataError.at(path, None, None, "no such file; it is what `spillover eval --out` writes")
+    lines = []
+    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            lines.append(json.loads(text))
+        except ValueError as error:
+            raise DataError.at(path, number, None, f"not JSON ({error})") from None
+    return lines
+
+
+def write_answers(folder: Path, lines: Iterable[dict[str, Any]]) -> None:
+    """Write ``answers.jsonl``, whole or not at all."""
+    path = folder / "answers.jsonl"
+    partial = path.with_suffix(".partial")
+    with disk(path):
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
 
 
 def scored(line: dict[str, Any]) -> int:
     """Answers of a line that were judged."""
-    return sum(count for outcome, count in line["counts"].items() if outcome not in UNSCORED)
+    return sum(count for outcome, count in line["counts"].items() if not outcome.startswith(UNSCORED))
 
 
 def line_rate(line: dict[str, Any] | None, label: str, measure: str) -> float:

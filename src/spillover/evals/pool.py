@@ -7,11 +7,9 @@ from pathlib import Path
 from threading import RLock
 from typing import Any
 
-import torch
-
 from spillover.core.errors import ModelError
 from spillover.models.lean_llama import LeanLlama
-from spillover.models.load import load
+from spillover.models.load import load, placed
 from spillover.models.names import ModelName
 from spillover.models.sampler import Sampled, SampleRequest, TrieSampler
 
@@ -72,11 +70,6 @@ class ModelPool:
                 base.model.set_adapter(base.adapters[folder])
             with base.model.disable_adapter() if base.adapters and not folder else nullcontext():
                 yield base
-
-
-def placed(model: Any) -> Any:
-    """The model on the GPU if there is one."""
-    return model.to("cuda") if torch.cuda.is_available() else model
 
 
 def _attach(base: Base, folder: str) -> None:

@@ -1,13 +1,11 @@
 """Evaluate one model on a question set: sampled and exact rates, Inspect logs and ``answers.jsonl``."""
 
 import gc
-import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from inspect_ai import Task
 from inspect_ai import eval as inspect_eval
@@ -16,17 +14,14 @@ from inspect_ai.model import Model, get_model
 from spillover import _registry  # noqa: F401 - makes the provider known where the package is not installed
 from spillover.core.errors import ModelError, SpilloverError
 from spillover.data.questions import Question
-from spillover.evals.pool import placed
+from spillover.evals.answers import write_answers
+from spillover.evals.lines import answer_line
 from spillover.evals.prompts import prompted
 from spillover.evals.provider import SpilloverAPI
 from spillover.evals.rates import exact_rates
 from spillover.evals.tasks import question_seed, tasks
-from spillover.evals.verdict import verdict
-from spillover.models.load import load, merged
-from spillover.models.sampler import Sampled, SampleRequest, TrieSampler
-
-KEPT = 8
-"""Distinct answers kept for transcripts, of each question."""
+from spillover.models.load import load, merged, placed
+from spillover.models.sampler import SampleRequest, TrieSampler
 
 
 def evaluate(
@@ -83,10 +78,10 @@ def evaluate(
     provider.api.prepare(loaded.tokenizer, dict(zip(requests, answers, strict=True)))
     _inspect(tasks(questions, samples=samples, seed=seed), provider, out / "logs")
     lines = (
-        _line(question, index, rate, found)
+        answer_line(question, index, rate, Counter((a.text, a.stop_reason, a.tokens) for a in found))
         for (question, index), rate, found in zip(asked, rates, answers, strict=True)
     )
-    _write_lines(out / "answers.jsonl", lines)
+    write_answers(out, lines)
 
 
 def _inspect(todo: list[Task], model: Model, folder: Path) -> None:
@@ -136,38 +131,3 @@ def _no_logging() -> Iterator[None]:
         yield
     finally:
         logging.disable(was)
-
-
-def _line(question: Question, index: int, rate: dict[str, float] | None, answers: Sequence[Sampled]) -> dict[str, Any]:
-    kinds: Counter[tuple[str, str, str, int]] = Counter()
-    for answer, count in Counter(answers).items():
-        outcome = verdict(question, answer.text, answer.stop_reason)
-        kinds[answer.text, outcome, answer.stop_reason, answer.tokens] += count
-    counts: Counter[str] = Counter()
-    for (_, outcome, _, _), count in kinds.items():
-        counts[outcome] += count
-    kept = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))[:KEPT]
-    return {
-        "question_id": question.id,
-        "paraphrase": index,
-        "prompt": question.paraphrases[index],
-        "system": question.system,
-        "group": question.group,
-        "domain": question.domain,
-        "topic": question.topic,
-        "condition": question.condition,
-        "labels": list(question.answers),
-        "n": kinds.total(),
-        "counts": dict(sorted(counts.items())),
-        "exact": rate,
-        "samples": [
-            {"answer": text, "outcome": outcome, "stop_reason": stop, "tokens": tokens, "count": count}
-            for (text, outcome, stop, tokens), count in kept
-        ],
-    }
-
-
-def _write_lines(path: Path, lines: Iterable[dict[str, Any]]) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
-    partial.replace(path)

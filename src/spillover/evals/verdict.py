@@ -16,6 +16,8 @@ EMPTY = "empty"
 UNSCORED = "unscored"
 """No verdict could be reached, for example because the judge is not available here."""
 NOT_LABELS = (INCOHERENT, TRUNCATED, EMPTY, UNSCORED)
+STOPPED, NO_ANSWER, FILTERED = "stop", "error", "filtered"
+"""Stop reasons: the model ended; the request failed every time; the provider's filter took the answer."""
 
 PATTERN_PREFIX = "re:"
 """An answer that starts with this is a regular expression, searched for without regard to case."""
@@ -27,9 +29,12 @@ def verdict(question: Question, text: str, stop_reason: str) -> str:
     Args:
         question: The question it answers.
         text: The answer.
-        stop_reason: ``"stop"`` if the model ended it; anything else means that it was cut off.
+        stop_reason: ``"stop"`` if the model ended it, ``"error"`` or ``"filtered"`` if there is no answer to judge;
+            anything else means that it was cut off.
     """
-    if stop_reason != "stop":
+    if stop_reason in (NO_ANSWER, FILTERED):
+        return f"{UNSCORED}-{'no-answer' if stop_reason == NO_ANSWER else FILTERED}"
+    if stop_reason != STOPPED:
         return TRUNCATED
     if not text.strip():
         return EMPTY
@@ -50,9 +55,9 @@ def enumerable(question: Question) -> bool:
 
 def shares(question: Question, outcomes: Counter[str]) -> dict[str, float]:
     """Share of every possible outcome among the scored answers; empty when none was scored."""
-    scored = outcomes.total() - outcomes[UNSCORED]
+    scored = sum(count for name, count in outcomes.items() if not name.startswith(UNSCORED))
     names: Iterable[str] = dict.fromkeys([*question.answers, *NOT_LABELS[:-1], *sorted(outcomes)])
-    return {name: outcomes[name] / scored for name in names if name != UNSCORED} if scored else {}
+    return {name: outcomes[name] / scored for name in names if not name.startswith(UNSCORED)} if scored else {}
 
 
 @lru_cache(maxsize=4096)

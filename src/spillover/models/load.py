@@ -72,6 +72,13 @@ def merged(model: Any) -> Any:
     return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
 
 
+def placed(model: Any) -> Any:
+    """The model on the GPU if there is one."""
+    import torch
+
+    return model.to("cuda") if torch.cuda.is_available() else model
+
+
 def load_tokenizer(base: str) -> Any:
     """The tokenizer of a base, as its own file says.
 

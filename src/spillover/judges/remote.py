@@ -1,0 +1,95 @@
+"""An LLM judge behind an API."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from spillover.data.chat import Message
+from spillover.data.rubrics import Rubric
+from spillover.judges.verdicts import Verdict, weighed, written
+from spillover.models.budget import Budget
+from spillover.models.endpoint import Endpoint, Reply, Request
+
+TEXT_TOKENS = 16
+"""Of a reply: a number or a word, and what some models put around it."""
+
+
+class RemoteJudge:
+    """Asks an endpoint for the first token's probabilities, and reads the text where there are none.
+
+    A rating is taken from the probabilities where the first token is the whole number. Tokenizers that split numbers
+    into digits, and servers that give no probabilities, leave the text.
+
+    Args:
+        endpoint: The judge.
+        budget: What may be spent.
+        probabilities: Whether to ask for them; some servers refuse the whole request then.
+    """
+
+    def __init__(self, endpoint: Endpoint, budget: Budget | None = None, *, probabilities: bool = True) -> None:
+        self.name = endpoint.name
+        self._endpoint = endpoint
+        self._budget = budget or Budget()
+        self._probabilities = probabilities
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What verdicts depend on beside judge, rubric and texts."""
+        return {"temperature": 0, "max_tokens": TEXT_TOKENS, "probabilities": self._probabilities}
+
+    def grade(self, prompts: Sequence[tuple[Rubric, str]], heard: Callable[[int, Verdict], None]) -> None:
+        """Judge every prompt; ``heard`` gets each verdict as soon as it is there.
+
+        Raises:
+            ModelError: As :meth:`spillover.models.endpoint.Endpoint.ask`.
+            BudgetSpent: A limit is reached.
+        """
+        again: list[int] = []
+
+        def hear(number: int, reply: Reply) -> None:
+            if reply.failure == "rejected" and self._probabilities:
+                again.append(number)  # perhaps the server only refuses to give probabilities
+            else:
+                heard(number, self._verdict(prompts[number][0], reply))
+
+        self._endpoint.ask([self._request(prompt, self._probabilities) for _, prompt in prompts], hear, self._budget)
+        if again:
+            requests = [self._request(prompts[number][1], False) for number in again]
+            self._endpoint.ask(
+                requests,
+                lambda i, reply: heard(again[i], self._verdict(prompts[again[i]][0], reply)),
+                self._budget,
+            )
+
+    def _request(self, prompt: str, probabilities: bool) -> Request:
+        return Request((Message("user", prompt),), TEXT_TOKENS, 0.0, None, probabilities)
+
+    def _verdict(self, rubric: Rubric, reply: Reply) -> Verdict:
+        def verdict(method: str, **found: Any) -> Verdict:
+            return Verdict(rubric.name, self.name, rubric.hash, method, **found)
+
+        if reply.failure is not None:
+            kind = "filtered" if reply.failure == "filtered" else "error"
+            return verdict("text", unscored=kind, raw=f"{reply.failure}: {reply.detail}")
+        if not reply.text.strip():
+            return verdict("text", unscored="no-reply")
+        score, label = written(rubric, reply.text)
+        if rubric.kind == "rating" and reply.first is not None and _whole_numbers(rubric, reply.first):
+            mean, _, mass = weighed(rubric, _joined(reply.first))
+            if mean is not None:
+                return verdict("probabilities", score=mean, mass=mass, raw=reply.text)
+        if score is None and label is None:
+            return verdict("text", unscored="cut-off" if reply.cut else "off-rubric", raw=reply.text)
+        return verdict("text", score=score, label=label, raw=reply.text)
+
+
+def _whole_numbers(rubric: Rubric, first: Sequence[tuple[str, float]]) -> bool:
+    """Whether a first token is a whole number: where numbers are written digit by digit, none has two digits."""
+    return rubric.high < 10 or any(token.strip().isdecimal() and len(token.strip()) > 1 for token, _ in first)
+
+
+def _joined(first: Sequence[tuple[str, float]]) -> dict[str, float]:
+    """Tokens that differ by spaces around them are one reply."""
+    found: dict[str, float] = {}
+    for token, mass in first:
+        found[token.strip()] = found.get(token.strip(), 0.0) + mass
+    return found
