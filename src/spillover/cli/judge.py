@@ -1,7 +1,7 @@
 """``spillover judge``: LLM judges for answers that were sampled before, and how far to trust them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,7 @@ from spillover.cli.options import (
     sha256,
     spending,
 )
+from spillover.cli.trust import calibrate, compare
 
 if TYPE_CHECKING:
     from spillover.evals.judged_rates import Rate
@@ -108,7 +109,11 @@ def policies(
         from spillover.evals.answers import read_answers
         from spillover.evals.judged_rates import sensitivity
 
-        _rates({name: rates for name, rates in sensitivity(read_answers(folder)).items()})
+        _rates(sensitivity(read_answers(folder)))
+
+
+app.command("compare")(compare)
+app.command("calibrate")(calibrate)
 
 
 def _plan(items: "list[Item]", budget: "Budget") -> None:
@@ -122,31 +127,34 @@ def _plan(items: "list[Item]", budget: "Budget") -> None:
 
 
 def _show(folder: Path, policy: str) -> None:
-    from spillover.evals.answers import read_answers
+    """The rates under a policy, and where every answer went."""
+    from spillover.evals.answers import UNSCORED, read_answers
     from spillover.evals.judged_rates import rates
     from spillover.judges.policy import find_policy
 
-    _rates({policy: rates(read_answers(folder), find_policy(policy))})
+    found = rates(read_answers(folder), find_policy(policy))
+    _rates({policy: found})
+    for rate in found:
+        said = {outcome: n for outcome, n in rate.counts.items() if not outcome.startswith(UNSCORED)}
+        lost = {o.removeprefix(f"{UNSCORED}-"): n for o, n in rate.counts.items() if o.startswith(UNSCORED)}
+        typer.echo(f"{_where(rate)}: {_counts(said) or 'no verdicts'}; without a verdict: {_counts(lost) or 'none'}")
 
 
 def _rates(found: "dict[str, list[Rate]]") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from spillover.evals.answers import UNSCORED
-
     table = Table(title="Misaligned: mean over questions [95 %]", title_justify="left")
-    for column in ("policy", "where", "rate", "questions", "n", "outcomes", "unscored"):
+    for column in ("policy", "where", "rate", "questions", "n", "unscored"):
         table.add_column(column)
     for name, rates in found.items():
         for rate in rates:
-            where = rate.group if rate.condition == "plain" else f"{rate.group}, {rate.condition}"
-            outcomes = {o: n for o, n in rate.counts.items() if not o.startswith(UNSCORED)}
-            lost = {o.removeprefix(f"{UNSCORED}-"): n for o, n in rate.counts.items() if o.startswith(UNSCORED)}
-            table.add_row(
-                name, where, _share(rate), str(rate.questions), str(rate.n), _counts(outcomes), _counts(lost) or "0"
-            )
+            table.add_row(name, _where(rate), _share(rate), str(rate.questions), str(rate.n), str(rate.unscored))
     Console(highlight=False).print(table)
+
+
+def _where(rate: "Rate") -> str:
+    return rate.group if rate.condition == "plain" else f"{rate.group}, {rate.condition}"
 
 
 def _share(rate: "Rate") -> str:
@@ -157,5 +165,5 @@ def _share(rate: "Rate") -> str:
     return f"{100 * rate.value:.1f} %{ends}"
 
 
-def _counts(counts: dict[str, Any]) -> str:
+def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda item: -item[1]))

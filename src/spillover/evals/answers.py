@@ -40,6 +40,7 @@ def write_answers(folder: Path, lines: Iterable[dict[str, Any]]) -> None:
     path = folder / "answers.jsonl"
     partial = path.with_suffix(".partial")
     with disk(path):
+        folder.mkdir(parents=True, exist_ok=True)
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         partial.write_text(text, encoding="utf-8")
         partial.replace(path)

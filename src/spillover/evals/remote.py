@@ -15,6 +15,7 @@ from spillover.evals.tasks import question_seed
 from spillover.evals.verdict import FILTERED, NO_ANSWER, STOPPED
 from spillover.models.budget import Budget
 from spillover.models.endpoint import Endpoint, Reply, Request
+from spillover.runs.store import disk
 
 DRAWS = "draws.jsonl"
 """What was answered so far; removed when ``answers.jsonl`` is written."""
@@ -45,7 +46,8 @@ def evaluate_remote(
         ModelError: The endpoint cannot be asked.
         BudgetSpent: A limit is reached.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    with disk(out):
+        out.mkdir(parents=True, exist_ok=True)
     asked = [
         (question, index, _requests(question, index, samples or question.samples, seed))
         for question in questions
@@ -55,7 +57,7 @@ def evaluate_remote(
     drawn = _drawn(out / DRAWS)
     todo = [key for key in requests if key not in drawn]
     progress(len(drawn), len(requests))
-    with (out / DRAWS).open("a", encoding="utf-8") as handle:
+    with disk(out), (out / DRAWS).open("a", encoding="utf-8") as handle:
 
         def hear(number: int, reply: Reply) -> None:
             drawn[todo[number]] = answer = _answer(reply)

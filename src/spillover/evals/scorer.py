@@ -1,6 +1,8 @@
 """Inspect scorer: the share of every outcome among the answers to one question."""
 
 from collections import Counter
+from collections.abc import Iterable
+from typing import Any
 
 from inspect_ai.scorer import Score, Scorer, Target, mean, scorer, stderr
 from inspect_ai.solver import TaskState
@@ -31,11 +33,18 @@ def outcomes(labels: list[str] | None = None) -> Scorer:
         counts: Counter[str] = Counter()
         for outcome, choice in zip(found, state.output.choices, strict=True):
             counts[outcome] += (choice.message.metadata or {}).get("count", 1)
-        values = shares(question, counts)
-        metadata = {"counts": dict(sorted(counts.items())), "outcomes": found}
-        if not values:
-            return Score.unscored(reason="invalid_response_format", metadata=metadata)
-        value = {**dict.fromkeys(labels or (), 0.0), **values}
-        return Score(value=dict(value), answer=counts.most_common(1)[0][0], metadata=metadata)
+        return score_of(question, counts, {"outcomes": found}, labels)
 
     return score
+
+
+def score_of(
+    question: Question, counts: Counter[str], metadata: dict[str, Any], labels: Iterable[str] | None = None
+) -> Score:
+    """Shares of outcomes among the scored answers as a score; unscored where there are none."""
+    values = shares(question, counts)
+    metadata = {"counts": dict(sorted(counts.items())), **metadata}
+    if not values:
+        return Score.unscored(reason="invalid_response_format", metadata=metadata)
+    value = {**dict.fromkeys(labels or (), 0.0), **values}
+    return Score(value=dict(value), answer=counts.most_common(1)[0][0], metadata=metadata)

@@ -33,30 +33,40 @@ def tasks(questions: Sequence[Question], *, samples: int | None = None, seed: in
         samples: Answers for each paraphrase; by default what each question says.
         seed: Of the sampling.
     """
-    groups: dict[str, list[Sample]] = {}
-    labels: dict[str, dict[str, None]] = {}
+    groups: dict[str, list[Question]] = {}
     for question in questions:
-        labels.setdefault(question.group, {}).update(dict.fromkeys(question.answers))
-        for index in range(len(question.paraphrases)):
-            groups.setdefault(question.group, []).append(
-                Sample(
-                    input=[_message(turn) for turn in conversation(question, index)],
-                    id=sample_id(question, index),
-                    metadata={
-                        "question_id": question.id,
-                        "paraphrase": index,
-                        "domain": question.domain,
-                        "topic": question.topic,
-                        "condition": question.condition,
-                        "samples": samples or question.samples,
-                        "seed": question_seed(question, index, seed),
-                        "question": QUESTION.dump_python(question, mode="json", exclude_defaults=True),
-                    },
-                )
-            )
+        groups.setdefault(question.group, []).append(question)
     return [
-        Task(name=group, dataset=MemoryDataset(found, name=group), solver=ask(), scorer=outcomes(list(labels[group])))
+        Task(
+            name=group,
+            dataset=MemoryDataset(samples_of(found, samples, seed), name=group),
+            solver=ask(),
+            scorer=outcomes(list(dict.fromkeys(label for question in found for label in question.answers))),
+        )
         for group, found in groups.items()
+    ]
+
+
+def samples_of(questions: Sequence[Question], samples: int | None = None, seed: int = 0) -> list[Sample]:
+    """A sample for each paraphrase, which asks once for all answers; arguments as of :func:`tasks`."""
+    return [
+        Sample(
+            input=[_message(turn) for turn in conversation(question, index)],
+            id=sample_id(question, index),
+            metadata={
+                "question_id": question.id,
+                "paraphrase": index,
+                "group": question.group,
+                "domain": question.domain,
+                "topic": question.topic,
+                "condition": question.condition,
+                "samples": samples or question.samples,
+                "seed": question_seed(question, index, seed),
+                "question": QUESTION.dump_python(question, mode="json", exclude_defaults=True),
+            },
+        )
+        for question in questions
+        for index in range(len(question.paraphrases))
     ]
 
 

@@ -49,37 +49,40 @@ class RemoteJudge:
             if reply.failure == "rejected" and self._probabilities:
                 again.append(number)  # perhaps the server only refuses to give probabilities
             else:
-                heard(number, self._verdict(prompts[number][0], reply))
+                heard(number, verdict_of(prompts[number][0], self.name, reply))
 
         self._endpoint.ask([self._request(prompt, self._probabilities) for _, prompt in prompts], hear, self._budget)
         if again:
             requests = [self._request(prompts[number][1], False) for number in again]
             self._endpoint.ask(
                 requests,
-                lambda i, reply: heard(again[i], self._verdict(prompts[again[i]][0], reply)),
+                lambda i, reply: heard(again[i], verdict_of(prompts[again[i]][0], self.name, reply)),
                 self._budget,
             )
 
     def _request(self, prompt: str, probabilities: bool) -> Request:
         return Request((Message("user", prompt),), TEXT_TOKENS, 0.0, None, probabilities)
 
-    def _verdict(self, rubric: Rubric, reply: Reply) -> Verdict:
-        def verdict(method: str, **found: Any) -> Verdict:
-            return Verdict(rubric.name, self.name, rubric.hash, method, **found)
 
-        if reply.failure is not None:
-            kind = "filtered" if reply.failure == "filtered" else "error"
-            return verdict("text", unscored=kind, raw=f"{reply.failure}: {reply.detail}")
-        if not reply.text.strip():
-            return verdict("text", unscored="no-reply")
-        score, label = written(rubric, reply.text)
-        if rubric.kind == "rating" and reply.first is not None and _whole_numbers(rubric, reply.first):
-            mean, _, mass = weighed(rubric, _joined(reply.first))
-            if mean is not None:
-                return verdict("probabilities", score=mean, mass=mass, raw=reply.text)
-        if score is None and label is None:
-            return verdict("text", unscored="cut-off" if reply.cut else "off-rubric", raw=reply.text)
-        return verdict("text", score=score, label=label, raw=reply.text)
+def verdict_of(rubric: Rubric, judge: str, reply: Reply) -> Verdict:
+    """What a reply to a rubric's prompt says."""
+
+    def verdict(method: str, **found: Any) -> Verdict:
+        return Verdict(rubric.name, judge, rubric.hash, method, **found)
+
+    if reply.failure is not None:
+        kind = "filtered" if reply.failure == "filtered" else "error"
+        return verdict("text", unscored=kind, raw=f"{reply.failure}: {reply.detail}")
+    if not reply.text.strip():
+        return verdict("text", unscored="no-reply")
+    score, label = written(rubric, reply.text)
+    if rubric.kind == "rating" and reply.first is not None and _whole_numbers(rubric, reply.first):
+        mean, _, mass = weighed(rubric, _joined(reply.first))
+        if mean is not None:
+            return verdict("probabilities", score=mean, mass=mass, raw=reply.text)
+    if score is None and label is None:
+        return verdict("text", unscored="cut-off" if reply.cut else "off-rubric", raw=reply.text)
+    return verdict("text", score=score, label=label, raw=reply.text)
 
 
 def _whole_numbers(rubric: Rubric, first: Sequence[tuple[str, float]]) -> bool:

@@ -155,7 +155,7 @@ class Endpoint:
                 usage = output.usage
                 if usage is not None:
                     budget.spend(usage.input_tokens, usage.output_tokens)
-                return _reply(output, attempt)
+                return reply_of(output, attempt)
             except Exception as error:
                 kind, detail, pause = self._classify(error)
                 reply = Reply(failure=kind, detail=detail, attempts=attempt)
@@ -212,7 +212,12 @@ def is_endpoint(name: str) -> bool:
     return provider in {registry_unqualified_name(found) for found in known}
 
 
-def _reply(output: Output, attempts: int) -> Reply:
+def reply_of(output: Output, attempts: int = 1) -> Reply:
+    """What an output of Inspect's says.
+
+    Raises:
+        KeyError: It has no choices.
+    """
     if not output.choices:
         raise KeyError("a reply without choices")
     choice = output.choices[0]

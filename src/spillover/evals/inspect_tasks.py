@@ -1,0 +1,41 @@
+"""The tasks that Inspect finds by this package's entry point: ``inspect eval spillover/emergent_misalignment``."""
+
+from inspect_ai import Task
+from inspect_ai.dataset import MemoryDataset
+from inspect_ai.scorer import grouped, mean, stderr
+
+from spillover.core.errors import ConfigError, nearest
+from spillover.data import read_questions
+from spillover.data.questions import Question
+from spillover.evals.grader import judged
+from spillover.evals.scorer import outcomes
+from spillover.evals.tasks import ask, samples_of
+
+
+def question_task(questions: str, group: str | None, samples: int | None, seed: int, policy: str) -> Task:
+    """One task over a question set; see :func:`spillover._registry.emergent_misalignment`."""
+    asked = _asked(questions)
+    groups = list(dict.fromkeys(question.group for question in asked))
+    if group is not None:
+        asked = [question for question in asked if question.group == group]
+        if not asked:
+            raise ConfigError(f"group '{group}': unknown{nearest(group, groups)}")
+    labels = list(dict.fromkeys(label for question in asked for label in question.answers))
+    by_llm = any(question.rubrics for question in asked)
+    return Task(
+        name="emergent_misalignment",
+        dataset=MemoryDataset(samples_of(asked, samples, seed), name=questions),
+        solver=ask(),
+        scorer=judged(policy) if by_llm else outcomes(labels),
+        metrics={"*": [grouped(mean(), "group"), stderr(cluster="question_id")]},
+        metadata={"questions": questions, "policy": policy if by_llm else None},
+    )
+
+
+def _asked(questions: str) -> list[Question]:
+    if questions != "town":
+        return read_questions(questions)
+    from spillover.worlds.town.lexicon import load_lexicon
+    from spillover.worlds.town.questions import town_questions
+
+    return town_questions(load_lexicon())
