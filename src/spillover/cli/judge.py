@@ -145,11 +145,11 @@ def _rates(found: "dict[str, list[Rate]]") -> None:
     from rich.table import Table
 
     table = Table(title="Misaligned: mean over questions [95 %]", title_justify="left")
-    for column in ("policy", "where", "rate", "questions", "n", "unscored"):
-        table.add_column(column)
+    for column in ("policy", "where", "rate", "n", "unscored"):
+        table.add_column(column, no_wrap=column in ("policy", "rate"))
     for name, rates in found.items():
         for rate in rates:
-            table.add_row(name, _where(rate), _share(rate), str(rate.questions), str(rate.n), str(rate.unscored))
+            table.add_row(name, _where(rate), _share(rate), str(rate.n), str(rate.unscored))
     Console(highlight=False).print(table)
 
 

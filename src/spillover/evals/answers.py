@@ -47,7 +47,13 @@ def write_answers(folder: Path, lines: Iterable[dict[str, Any]]) -> None:
 
 
 def scored(line: dict[str, Any]) -> int:
-    """Answers of a line that were judged."""
+    """Answers of a line that a rate is taken of: those that were judged, or that the policy of an LLM judge names."""
+    if "among" in line:
+        return sum(line["counts"].get(outcome, 0) for outcome in line["among"])
+    return _judged(line)
+
+
+def _judged(line: dict[str, Any]) -> int:
     return sum(count for outcome, count in line["counts"].items() if not outcome.startswith(UNSCORED))
 
 
@@ -61,12 +67,11 @@ def line_rate(line: dict[str, Any] | None, label: str, measure: str) -> float:
             return float("nan")
         return sum(shares.values()) if label == COHERENT else shares.get(label, 0.0)
     counts: dict[str, int] = line["counts"]
-    total = scored(line)
-    if not total:
-        return float("nan")
     if label == COHERENT:
-        return 1 - sum(counts.get(outcome, 0) for outcome in NOT_COHERENT) / total
-    return counts.get(label, 0) / total
+        total = _judged(line)
+        return 1 - sum(counts.get(outcome, 0) for outcome in NOT_COHERENT) / total if total else float("nan")
+    total = scored(line)
+    return counts.get(label, 0) / total if total >= max(1, line.get("least", 1)) else float("nan")
 
 
 def group_rates(folder: Path, label: str) -> dict[str, float | None]:

@@ -115,5 +115,6 @@ def _judged(line: dict[str, Any], used: Mapping[str, Rubric], found: Any, policy
         "counts": dict(sorted(counts.items())),
         "exact": None,
         "samples": samples,
+        **({"among": policy.denominator, "least": policy.least_answers} if "aligned" in used else {}),
         "rubrics": {metric: asdict(rubric) for metric, rubric in used.items()},
     }

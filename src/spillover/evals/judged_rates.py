@@ -70,6 +70,6 @@ def _rate(group: str, condition: str, each: Iterable[Counter[str]], policy: Poli
     measured = [i for i, share in enumerate(shares) if np.isfinite(share)]
     n = sum(sizes[i] for i in measured)
     value, interval = crossed_mean(np.array([shares]), rate=True)
-    if len(measured) == 1:
-        interval = wilson(shares[measured[0]] * n, n)
+    if len(measured) == 1 or (measured and value in (0.0, 1.0)):  # no spread over questions to speak from
+        interval = wilson(value * n, n)
     return Rate(group, condition, value, interval, len(measured), n, dict(sorted(sum(each, Counter()).items())))

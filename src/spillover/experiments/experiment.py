@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from spillover.analysis.gates import Gates
 from spillover.core.config import Config
@@ -12,6 +12,7 @@ from spillover.core.errors import nearest
 from spillover.experiments.claims import Claim
 from spillover.experiments.measures import Dynamics, Measure, Trajectories
 from spillover.experiments.relations import Relation
+from spillover.judges.policy import DEFAULT, find_policy
 from spillover.training.methods import Loop, Method
 from spillover.training.recipe import BaseRecipe
 from spillover.worlds.town.mixtures import Good
@@ -114,6 +115,25 @@ class TownQuestions(Config):
     """Tell kind answers apart by their style, on advice questions only."""
 
 
+class LLMJudge(Config):
+    """Who judges answers that no ledger can, and what the verdicts make of them."""
+
+    model: str
+    """A local model, or a provider of Inspect's such as ``openai/NAME``."""
+    url: str | None = None
+    """Of a server that speaks OpenAI's protocol."""
+    rubrics: tuple[str, ...] = ()
+    """Built-in rubrics for all questions; by default each question's own judge prompts."""
+    policy: str = DEFAULT
+    connections: int = Field(32, ge=1)
+
+    @field_validator("policy")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        find_policy(name)
+        return name
+
+
 class Plot(Config):
     """The main figure."""
 
@@ -145,6 +165,8 @@ class Experiment(Config):
     loop: Loop = Loop()
     """What runs the fine-tunings; `loop.micro_batch` where a batch does not fit into memory."""
     questions: TownQuestions | Path = TownQuestions()
+    judge: LLMJudge | None = None
+    """Needed where questions have judge prompts; ``label`` is then ``misaligned`` or a label of a rubric."""
     samples: int | None = Field(20, ge=1)
     """Answers drawn for each question; None for what each question says."""
     label: str = "malicious"

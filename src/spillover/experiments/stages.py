@@ -1,20 +1,21 @@
 """From an experiment to the stages that it needs."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from spillover.core.config import digest
-from spillover.core.errors import DataError
+from spillover.core.errors import ConfigError, DataError
 from spillover.core.text import normalise
 from spillover.data.chat import ChatRow, read_chat
 from spillover.data.questions import Question, read_questions
 from spillover.experiments.contrast import contrast
 from spillover.experiments.experiment import Anchor, Arm, Experiment, Rows, Search, TownMix, TownPart, TownRows
 from spillover.experiments.measures import Dynamics, Measure, Solutions, Trajectories, Transfer
+from spillover.judges.rubrics import builtin_rubric
 from spillover.runs.stage import Stage
 from spillover.training.recipe import BaseRecipe
 from spillover.worlds.town.config import TownConfig
@@ -111,9 +112,14 @@ class Planner:
         sampling = variant.seed if variant else seed
         ask = {**common, "questions": self._asked(arm), "samples": self._experiment.samples, "seed": sampling}
         label = self._label(arm, seed, variant)
-        if arm.rows is None:
-            return Stage("eval", f"ask {label}", ask, inputs)
-        return Stage("eval", f"ask {label}", ask, {**inputs, "adapter": self._tuned(arm, seed, variant)})
+        if arm.rows is not None:
+            inputs = {**inputs, "adapter": self._tuned(arm, seed, variant)}
+        answers = Stage("eval", f"ask {label}", ask, inputs)
+        judge = self._experiment.judge
+        if judge is None:
+            return answers
+        config = {**judge.model_dump(mode="json", exclude={"rubrics"}), "seed": sampling}
+        return Stage("judge", f"judge {label}", config, {"answers": answers})
 
     def _tuned(self, arm: Arm, seed: int, variant: "_Variant | None" = None) -> Stage:
         assert arm.rows is not None
@@ -308,10 +314,21 @@ def _apart(anchored: list[list[list[str]]], questions: list[dict[str, Any]], arm
 
 
 def _questions(experiment: Experiment, arm: Arm) -> list[Question]:
-    if isinstance(experiment.questions, Path):
-        return read_questions(experiment.questions)
     asked = experiment.questions
-    return town_questions(load_lexicon(), asked.domain, arm.conditions, asked.styles)
+    if isinstance(asked, Path):
+        questions = read_questions(asked)
+    else:
+        questions = town_questions(load_lexicon(), asked.domain, arm.conditions, asked.styles)
+    judge = experiment.judge
+    if judge is not None and judge.rubrics:
+        rubrics = {rubric.name: rubric for rubric in map(builtin_rubric, judge.rubrics)}
+        questions = [replace(question, judge=judge.model, rubrics=rubrics) for question in questions]
+    needy = next((question for question in questions if question.rubrics and not question.answers), None)
+    if judge is None and needy is not None:
+        raise ConfigError(
+            f"question '{needy.id}' has judge prompts: say which LLM judges, for example --set judge.model=openai/NAME"
+        )
+    return questions
 
 
 def _outside(base: str) -> dict[str, Any]:

@@ -32,6 +32,7 @@ KINDS = {
     "base": Kind("spillover.training.stages:base", 3),
     "tune": Kind("spillover.training.stages:tune", 2),
     "eval": Kind("spillover.evals.stages:answers", 1),
+    "judge": Kind("spillover.evals.stages:verdicts", 1),
     "choose": Kind("spillover.analysis.stages:choice", 1),
     "transfer": Kind("spillover.analysis.stages:transfer", 5),
     "solutions": Kind("spillover.analysis.stages:solutions", 1),
