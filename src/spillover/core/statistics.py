@@ -68,6 +68,35 @@ def crossed_difference(
     return difference, (difference - half, difference + half)
 
 
+def design_effect(values: NDArray[np.float64], draws: NDArray[np.float64]) -> tuple[float, float]:
+    """How much larger the variance of a mean rate is than if all sampled answers were independent draws.
+
+    Kish's (1965, *Survey Sampling*) ratio of variances of the mean: that of :func:`crossed_mean`, over
+    ``rate · (1 − rate) / answers``. Of clusters of m answers with the intraclass correlation ρ it is 1 + (m − 1) · ρ.
+
+    Args:
+        values: Trained models × questions, rates among the answers; ``nan`` where nothing was measured.
+        draws: Answers that each rate is of.
+
+    Returns:
+        (design effect, effective n). Effective n is answers over design effect, at most the answers. ``nan`` where it
+        cannot be known: one rate only, or all answers alike. An estimate from three models is a rough one.
+
+    Raises:
+        ValueError: The tables have different shapes.
+    """
+    if values.shape != draws.shape:
+        raise ValueError(f"shapes differ: {values.shape} and {draws.shape}")
+    answers = float(draws[np.isfinite(values)].sum())
+    table = _measured(values)
+    mean = float(np.nanmean(table)) if table.size else float("nan")
+    if table.size < 2 or not 0 < mean < 1 or not answers:
+        return float("nan"), float("nan")
+    terms = [*_spread(np.nanmean(table, 1)), *_spread(np.nanmean(table, 0))]
+    effect = _variance(terms, _twice(table)) / (mean * (1 - mean) / answers)
+    return effect, answers / max(effect, 1.0)
+
+
 def _measured(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Without rows and columns of which nothing was measured."""
     found = np.isfinite(values)
@@ -88,15 +117,19 @@ def _twice(table: NDArray[np.float64]) -> float:
     return float(np.nansum(residual**2) / ((rows - 1) * (columns - 1)) / (rows * columns))
 
 
+def _variance(terms: Sequence[tuple[float, int]], twice: float) -> float:
+    """Of the mean: what rows and columns differ by, less what was counted twice, and not less than either alone."""
+    return max(sum(term for term, _ in terms) - twice, max(term for term, _ in terms))
+
+
 def _half_width(terms: Sequence[tuple[float, int]], twice: float, level: float) -> float:
     if not terms:
         return float("nan")
     total = sum(term for term, _ in terms)
     if total == 0:
         return 0.0
-    variance = max(total - twice, max(term for term, _ in terms))
     freedom = 1 / sum((term / total) ** 2 / degrees for term, degrees in terms)
-    return float(_student((1 + level) / 2, freedom) * np.sqrt(variance))
+    return float(_student((1 + level) / 2, freedom) * np.sqrt(_variance(terms, twice)))
 
 
 def _student(probability: float, freedom: float) -> float:
