@@ -83,6 +83,54 @@ def test_rates_intervals_and_control(answers):
     json.dumps(results, allow_nan=False)
 
 
+def many(tmp_path, arm, rates, order=1):
+    """Models whose answers to each question have these exact rates; models × questions."""
+    return [
+        write(tmp_path / f"{arm}{i}", [line(f"q{j}", p, 1 - p) for j, p in enumerate(row)][::order])
+        for i, row in enumerate(rates)
+    ]
+
+
+def test_effective_n_and_p_over_models(tmp_path):
+    bad = [[0.1 * i + (0.5 if j == 7 else 0.0) for j in range(8)] for i in range(5)]
+    good = [[0.1 * i for _ in range(8)] for i in range(5)]
+    found = collect(
+        experiment(claims=[]), {"good": many(tmp_path, "good", good, -1), "bad": many(tmp_path, "bad", bad)}
+    )
+    sampled = rate(found, "bad", measure="sampled")
+    assert sampled["n_samples"] == 400
+    assert 5 <= sampled["effective_n"] < 40  # models differ, and so do questions
+    assert sampled["effective_n"] == pytest.approx(400 / sampled["design_effect"], rel=1e-4)
+    assert rate(found, "bad")["effective_n"] is None  # exact: no answers
+    assert rate(found, "bad")["control"]["difference"] == pytest.approx(0.0625)
+    assert rate(found, "bad")["control"]["p"] > 0.4
+    assert rate(found, "bad")["control"]["smallest_p"] == pytest.approx(2 / 252, abs=1e-6)
+    questions = {each["question_id"]: each["control"] for each in found["questions"] if each["arm"] == "bad"}
+    assert {each["control"] for each in found["questions"] if each["arm"] == "good"} == {None}
+    assert questions["q7/0"] == {
+        "arm": "good",
+        "measure": "exact",
+        "value": 0.2,
+        "difference": 0.5,
+        "p": pytest.approx(2 / 252, abs=1e-6),
+        "p_holm": pytest.approx(16 / 252, abs=1e-6),
+        "p_max": pytest.approx(2 / 252, abs=1e-6),
+        "smallest_p": pytest.approx(2 / 252, abs=1e-6),
+    }
+    assert [questions[f"q{j}/0"]["p_max"] for j in range(7)] == [1] * 7
+    json.dumps(found, allow_nan=False)
+
+
+def test_one_control_model_gives_no_p_by_question_and_other_questions_no_control(answers, tmp_path):
+    results = collect(experiment(claims=[]), answers)
+    assert rate(results, "bad")["control"]["smallest_p"] == pytest.approx(1 / 3, abs=1e-6)
+    assert {each["control"] for each in results["questions"]} == {None}
+    other = write(tmp_path / "other", [line("a", 0.0, 1.0), line("c", 0.1, 0.9)])
+    results = collect(experiment(claims=[]), {**answers, "good": [other, other]})
+    assert rate(results, "bad")["control"] is None
+    assert {each["control"] for each in results["questions"]} == {None}
+
+
 def test_the_answer_also_takes_measured_numbers(answers, tmp_path):
     numbers = [{"name": "share removed", "series": "searched, another's", "value": 0.7123}]
     (tmp_path / "measured.json").write_text(json.dumps({"curves": [], "numbers": numbers, "remarks": []}))

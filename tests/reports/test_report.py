@@ -99,6 +99,68 @@ def test_browser_runs_the_report_and_nothing_a_model_wrote(run_dir):
     assert not re.search(r"<img|<svg[^>]*onload", dom)
 
 
+@pytest.fixture
+def many_models(run_dir):
+    """Five models an arm that differ; where the control is the first arm, the third of three questions is above it."""
+    planned = find(json.loads((run_dir / "results.json").read_text())["experiment"])
+    answers = {}
+    for number, arm in enumerate(planned.arms):
+        answers[arm.name] = []
+        for seed in range(5):
+            folder = run_dir / "models" / f"{arm.name}-{seed}"
+            folder.mkdir(parents=True)
+            lines = [
+                {
+                    **answers_line(group, condition, 0.1 * seed + (0.6 if number and i == 2 else 0.0)),
+                    "question_id": f"{condition}{i}",
+                }
+                for group in planned.wheres
+                for condition in arm.conditions
+                for i in range(3)
+            ]
+            (folder / "answers.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+            answers[arm.name].append(folder)
+    (run_dir / "results.json").write_text(json.dumps(collect(planned, answers)))
+    return run_dir
+
+
+def test_effective_n_and_p_stand_in_the_page_and_the_tables(many_models):
+    text = write_report(many_models).read_text()
+    results = json.loads((many_models / "results.json").read_text())
+    assert re.search(r"<td class=n>150<br><i>\(eff\. \d+\)</i></td>", text)
+    assert re.search(r"points vs \w[^<]*<br><i>\[[^<]*\]<br>p = \.\d+", text)
+    assert "with 3 against 3 models p cannot be below .1" in text
+    with (many_models / "tables" / "questions.csv").open() as handle:
+        rows = list(csv.DictReader(handle))
+    assert len(rows) == len(results["questions"])
+    marked = sum(bool(row["control_p_max"]) and float(row["control_p_max"]) < 0.05 for row in rows)
+    assert marked == text.count('"marked":true') > 0
+    assert text.count('"marked":false') > 0
+    with (many_models / "tables" / "rates.csv").open() as handle:
+        assert all(row["control_p"] for row in csv.DictReader(handle) if row["control_arm"])
+
+
+def test_results_of_before_there_were_any_tests_still_make_a_report(run_dir):
+    results = json.loads((run_dir / "results.json").read_text())
+    for rate in results["rates"]:
+        del rate["effective_n"], rate["design_effect"]
+        for name in ("p", "smallest_p") if rate["control"] else ():
+            del rate["control"][name]
+    for question in results["questions"]:
+        del question["control"]
+    (run_dir / "results.json").write_text(json.dumps(results))
+    text = write_report(run_dir).read_text()
+    assert "(eff." not in text
+    assert "<br>p " not in text
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium")
+def test_the_browser_marks_questions(many_models):
+    dom = browse(write_report(many_models))
+    assert 'data-ready="yes"' in dom
+    assert re.search(r'<td class="n">\+\d+\.0 \*</td>', dom)
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium")
 def test_the_hostile_text_would_run_if_it_were_not_escaped(tmp_path):
     page = tmp_path / "page.html"

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spillover.core.statistics import Interval, crossed_difference, crossed_mean
+from spillover.core.statistics import crossed_mean, design_effect
 from spillover.evals.answers import COHERENT, line_rate, scored
 from spillover.experiments import relations
 from spillover.experiments.claims import Rate
+from spillover.experiments.controls import against, mean, plain, plain_interval, questions_against
 from spillover.experiments.curves import Curve, Measure, read_measure
 from spillover.experiments.experiment import Arm, Experiment
 from spillover.experiments.relations import Related, Relation, relate
@@ -31,9 +32,9 @@ class Cells:
     lines: dict[str, list[dict[str, Any] | None]] = field(default_factory=dict)
     """Question and paraphrase to its line in each model."""
 
-    def table(self, label: str, measure: str) -> NDArray[np.float64]:
-        """Models × questions; ``nan`` where nothing was measured."""
-        rows = [[line_rate(line, label, measure) for line in lines] for lines in self.lines.values()]
+    def table(self, label: str, measure: str, names: Iterable[str] | None = None) -> NDArray[np.float64]:
+        """Models × questions, in their own order if not of the ``names`` given; ``nan`` where nothing was measured."""
+        rows = [[line_rate(line, label, measure) for line in self.lines[name]] for name in names or self.lines]
         return np.array(rows, dtype=np.float64).T
 
     def draws(self) -> NDArray[np.float64]:
@@ -178,47 +179,40 @@ def _read(arm: str, folders: Sequence[Path]) -> dict[Key, Cells]:
 
 def _rates(experiment: Experiment, key: Key, cells: Cells, measured: Mapping[Key, Cells]) -> Iterator[dict[str, Any]]:
     arm, where, condition = key
-    control = next(found.control for found in experiment.arms if found.name == arm)
-    other = measured.get((control, where, condition)) if control else None
-    samples = cells.counts().total()
+    control = _control(experiment, key, measured)
+    samples, draws = cells.counts().total(), cells.draws()
     for label in (*cells.labels(), COHERENT):
         for measure in ("exact", "sampled"):
             table = cells.table(label, measure)
             value, interval = crossed_mean(table, LEVEL, rate=True)
             if measure == "exact" and not np.isfinite(value):
                 continue  # the answers of these questions cannot be listed: there is no such measure
+            effect, effective = design_effect(table, draws) if measure == "sampled" else (float("nan"), float("nan"))
             yield {
                 "arm": arm,
                 "where": where,
                 "condition": condition,
                 "label": label,
                 "measure": measure,
-                "value": _number(value),
-                "interval": _interval(interval),
+                "value": plain(value),
+                "interval": plain_interval(interval),
                 "level": LEVEL,
                 "n_models": table.shape[0],
                 "n_questions": table.shape[1],
                 "n_samples": samples if measure == "sampled" else 0,
                 "unit": "trained models × questions",
-                "control": _against(table, other, label, measure, control),
+                "design_effect": plain(effect),
+                "effective_n": plain(effective),
+                "control": control and against(control[0], table, control[1].table(label, measure, cells.lines), LEVEL),
             }
 
 
-def _against(
-    table: NDArray[np.float64], other: Cells | None, label: str, measure: str, control: str | None
-) -> dict[str, Any] | None:
-    if other is None:
-        return None
-    reference = other.table(label, measure)
-    if reference.shape[1] != table.shape[1] or not np.isfinite(reference).any() or not np.isfinite(table).any():
-        return None
-    difference, interval = crossed_difference(table, reference, LEVEL)
-    return {
-        "arm": control,
-        "value": _number(float(np.nanmean(reference))),
-        "difference": _number(difference),
-        "interval": _interval(interval),
-    }
+def _control(experiment: Experiment, key: Key, measured: Mapping[Key, Cells]) -> tuple[str, Cells] | None:
+    """The arm's matched control and its answers in the same group and condition, if it was asked the same questions."""
+    arm, where, condition = key
+    control = next(found.control for found in experiment.arms if found.name == arm)
+    cells = measured.get((control, where, condition)) if control else None
+    return (control, cells) if control and cells and cells.lines.keys() == measured[key].lines.keys() else None
 
 
 def _agreement(measured: Mapping[Key, Cells]) -> dict[str, Any]:
@@ -243,13 +237,14 @@ def _agreement(measured: Mapping[Key, Cells]) -> dict[str, Any]:
     return {
         "cells": len(gaps),
         "within_noise": int(inside),
-        "largest_gap": _number(max(gaps, default=float("nan"))),
+        "largest_gap": plain(max(gaps, default=float("nan"))),
     }
 
 
 def _questions(experiment: Experiment, measured: Mapping[Key, Cells]) -> Iterator[dict[str, Any]]:
     for (arm, where, condition), cells in measured.items():
         exact, sampled = cells.table(experiment.label, "exact"), cells.table(experiment.label, "sampled")
+        controls = _question_controls(experiment, (arm, where, condition), measured)
         for column, (name, lines) in enumerate(cells.lines.items()):
             line = next(line for line in lines if line is not None)
             yield {
@@ -260,11 +255,24 @@ def _questions(experiment: Experiment, measured: Mapping[Key, Cells]) -> Iterato
                 "domain": line["domain"],
                 "condition": condition,
                 "label": experiment.label,
-                "exact": _mean(exact[:, column]),
-                "sampled": _mean(sampled[:, column]),
+                "exact": plain(mean(exact[:, column])),
+                "sampled": plain(mean(sampled[:, column])),
                 "n_models": sum(line is not None for line in lines),
                 "n_samples": sum(line["n"] for line in lines if line is not None),
+                "control": controls.get(name),
             }
+
+
+def _question_controls(experiment: Experiment, key: Key, measured: Mapping[Key, Cells]) -> dict[str, Any]:
+    """Question to its difference to the control: of exact rates where all of them are, else of sampled ones."""
+    cells, control = measured[key], _control(experiment, key, measured)
+    if control is None:
+        return {}
+    for measure in ("exact", "sampled"):
+        treated, other = (one.table(experiment.label, measure, cells.lines) for one in (cells, control[1]))
+        if np.isfinite(treated).all() and np.isfinite(other).all():
+            break
+    return dict(zip(cells.lines, questions_against(control[0], measure, treated, other), strict=True))
 
 
 def _arm(arm: Arm) -> dict[str, Any]:
@@ -280,7 +288,7 @@ def _claim(claim: Any, found: _Found) -> dict[str, Any]:
         "published": claim.published,
         "held": finding.held,
         "figure": finding.figure,
-        "value": _number(finding.value),
+        "value": plain(finding.value),
         "interval": list(finding.interval) if finding.interval and np.isfinite(finding.interval).all() else None,
     }
 
@@ -329,8 +337,8 @@ def _plot(experiment: Experiment, found: _Found) -> dict[str, Any]:
                     "name": ", ".join(part for part in parts if part),
                     "x": [arm.x for arm in line],
                     "y": [rate.value if rate else None for rate in rates],
-                    "lo": [_number(rate.low) if rate else None for rate in rates],
-                    "hi": [_number(rate.high) if rate else None for rate in rates],
+                    "lo": [plain(rate.low) if rate else None for rate in rates],
+                    "hi": [plain(rate.high) if rate else None for rate in rates],
                 }
             )
     return {
@@ -352,17 +360,3 @@ def _onset(line: Sequence[Arm], where: str, label: str, found: _Found) -> float 
             break
         onset = arm.x
     return onset
-
-
-def _mean(values: NDArray[np.float64]) -> float | None:
-    return _number(float(np.nanmean(values))) if np.isfinite(values).any() else None
-
-
-def _number(value: float | None) -> float | None:
-    """JSON has no ``nan``; what was not measured is null."""
-    return None if value is None or not np.isfinite(value) else round(float(value), 6)
-
-
-def _interval(interval: Interval) -> list[float] | None:
-    low, high = (_number(end) for end in interval)
-    return None if low is None or high is None else [low, high]

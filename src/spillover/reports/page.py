@@ -12,9 +12,21 @@ from spillover.reports.chart import Chart, measure_charts, relation_charts
 from spillover.reports.matrix import DASH, matrix_table
 from spillover.reports.plots import chart_svg, main_plot, row_label
 from spillover.reports.read import RunFiles
-from spillover.reports.rows import interval, percent, rate_rows
+from spillover.reports.rows import interval, p_value, percent, rate_rows
 
 HELD = {True: ("held", "✓ held"), False: ("failed", "✗ not held"), None: ("unknown", "? not measured")}
+
+SIGNIFICANT = 0.05
+"""Corrected p below which a question is marked."""
+EXPLAINED = """<p class=note><b>eff.</b> is effective n: answers of one model are alike, and so are answers to one
+question, so that together they say as much as this number of independent answers. <b>p</b> is found by dealing the
+models anew to the arm and its control, in every possible way: the share of ways that give at least as large a
+difference, up or down. Few models can be dealt in few ways: with 3 against 3 models p cannot be below .1, with 5
+against 5 not below .008, with 5 against a single one not below .17.</p>"""
+MARKED = """<p class=note>* differs from the control: p is below .05 after correction for the number of questions, for
+which models are dealt anew as above and the largest difference on any question counts (Westfall and Young). Tested
+where arm and control have two models each; with 3 against 3 models none can be marked. Holm's correction is in
+tables/questions.csv.</p>"""
 
 
 def page(run: RunFiles) -> str:
@@ -166,17 +178,18 @@ def _rates(results: dict[str, Any]) -> str:
         main = row.main or {}
         control = main.get("control") or {}
         against = (
-            f"{100 * control['difference']:+.1f} points {interval(control['interval'])} vs {escape(control['arm'])}"
+            f"{100 * control['difference']:+.1f} points vs {escape(control['arm'])}"
+            f"<br><i>{interval(control['interval'])}{_significance(control)}</i>"
             if control
-            else "–"
+            else DASH
         )
         rows.append(
             f"<tr><td>{escape(row_label(row))}</td><td>{escape(titles[row.where])}</td>"
-            f"<td class=n>{percent(exact.get('value'))} <i>{interval(exact.get('interval'))}</i></td>"
-            f"<td class=n>{percent(sampled.get('value'))} <i>{interval(sampled.get('interval'))}</i></td>"
+            f"<td class=n>{percent(exact.get('value'))}<br><i>{interval(exact.get('interval'))}</i></td>"
+            f"<td class=n>{percent(sampled.get('value'))}<br><i>{interval(sampled.get('interval'))}</i></td>"
             f"<td class=n>{percent(coherent.get('value'))}</td>"
             f"<td class=n>{main['n_models']} × {main['n_questions']}</td>"
-            f"<td class=n>{sampled.get('n_samples', 0):,}</td>"
+            f"<td class=n>{_answers(sampled)}</td>"
             f"<td class=n>{against}</td></tr>"
         )
     agreement = results["agreement"]
@@ -188,19 +201,34 @@ def _rates(results: dict[str, Any]) -> str:
             f"{100 * agreement['largest_gap']:.1f} points.</p>"
         )
     head = (
-        f"<tr><th>arm</th><th>where</th><th>{label}, exact</th><th>{label}, sampled</th><th>coherent</th>"
-        "<th>models × questions</th><th>answers</th><th>difference to control</th></tr>"
+        f"<tr><th>arm</th><th>where</th><th>{label},<br>exact</th><th>{label},<br>sampled</th><th>coherent</th>"
+        "<th>models ×<br>questions</th><th>answers</th><th>difference<br>to control</th></tr>"
     )
     return (
         f'<section><h2>All rates</h2><p class=note>With 95 % intervals.</p>{note}<div class="scroll tall"><table>'
-        f"<thead>{head}</thead><tbody>{''.join(rows)}</tbody></table></div></section>"
+        f"<thead>{head}</thead><tbody>{''.join(rows)}</tbody></table></div>{EXPLAINED}</section>"
     )
+
+
+def _answers(sampled: Mapping[str, Any]) -> str:
+    """How many there are, and how many independent ones they are worth."""
+    effective = sampled.get("effective_n")
+    worth = "" if effective is None else f"<br><i>(eff. {effective:,.0f})</i>"
+    return f"{sampled.get('n_samples', 0):,}{worth}"
+
+
+def _significance(control: Mapping[str, Any]) -> str:
+    """p, and whether so few models could not have given a smaller one; nothing where they could not give any other."""
+    p, smallest = control.get("p"), control.get("smallest_p")
+    if p is None or smallest is None or smallest == 1:
+        return ""
+    return f"<br>{p_value(p)}" + (", the smallest possible" if p == smallest else "")
 
 
 def _questions() -> str:
     return (
         '<section><h2>Question by question</h2><div class="controls" id="question-filters"></div>'
-        '<div class="scroll tall"><table id="questions"></table></div></section>'
+        f'<div class="scroll tall"><table id="questions"></table></div>{MARKED}</section>'
     )
 
 
@@ -265,9 +293,16 @@ def _data(run: RunFiles) -> dict[str, Any]:
     return {
         "arms": {arm["name"]: arm["title"] for arm in run.results["arms"]},
         "label": run.results["label"],
-        "questions": run.results["questions"],
+        "questions": [_question(question) for question in run.results["questions"]],
         "transcripts": run.transcripts,
     }
+
+
+def _question(question: Mapping[str, Any]) -> dict[str, Any]:
+    control = question.get("control") or {}
+    p = control.get("p_max")
+    marked = p is not None and p < SIGNIFICANT
+    return {**question, "control": None, "difference": control.get("difference"), "marked": marked}
 
 
 def _json(value: Any) -> str:

@@ -63,6 +63,13 @@ def percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f} %"
 
 
+def p_value(p: float) -> str:
+    """``p = .032``, ``p < .001``."""
+    if p < 0.001:
+        return "p < .001"
+    return "p = " + f"{p:.3f}".rstrip("0").rstrip(".").removeprefix("0")
+
+
 def interval(ends: list[float] | None) -> str:
     """``[9.8, 14.1]`` in percent, or nothing."""
     return "" if ends is None else f"[{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]"

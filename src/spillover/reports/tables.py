@@ -1,11 +1,15 @@
 """The numbers of a run as CSV files."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from spillover.core.errors import StorageError
+
+OF_A_RATE = ("arm", "value", "difference", "p", "smallest_p")
+OF_A_QUESTION = ("arm", "measure", "value", "difference", "p", "p_holm", "p_max", "smallest_p")
+"""What is written of a control."""
 
 
 def write_tables(results: dict[str, Any], folder: Path) -> list[Path]:
@@ -18,7 +22,7 @@ def write_tables(results: dict[str, Any], folder: Path) -> list[Path]:
     """
     tables = {
         "rates": [_flat(rate) for rate in results["rates"]],
-        "questions": results["questions"],
+        "questions": [_with_control(question, OF_A_QUESTION) for question in results["questions"]],
         "claims": [_flat(claim) for claim in results["claims"]],
         "outcomes": [
             {**{name: row[name] for name in ("arm", "where", "condition")}, "outcome": outcome, "answers": count}
@@ -86,7 +90,13 @@ def _flat(record: dict[str, Any]) -> dict[str, Any]:
     flat = {name: value for name, value in record.items() if name not in ("interval", "control")}
     flat["low"], flat["high"] = record["interval"] or (None, None)
     if "control" in record:
-        control = record["control"] or {}
-        flat |= {f"control_{name}": control.get(name) for name in ("arm", "value", "difference")}
-        flat["control_low"], flat["control_high"] = control.get("interval") or (None, None)
+        flat |= _with_control({"control": record["control"]}, OF_A_RATE)
+        flat["control_low"], flat["control_high"] = (record["control"] or {}).get("interval") or (None, None)
     return flat
+
+
+def _with_control(record: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Its control as columns of their own; empty in results that were written before there were any."""
+    flat = {name: value for name, value in record.items() if name != "control"}
+    control = record.get("control") or {}
+    return flat | {f"control_{name}": control.get(name) for name in names}

@@ -56,10 +56,10 @@
   let shown = [];
   let by = { field: "exact", down: true };
   const columns = [["arm", "arm"], ["text", "question"], ["where", "where"], ["condition", "condition"],
-    ["exact", data.label + ", exact"], ["sampled", "sampled"], ["n_models", "models"], ["n_samples", "answers"]];
+    ["exact", data.label + ", exact"], ["sampled", "sampled"], ["difference", "vs control"], ["n_models", "models"], ["n_samples", "answers"]];
   function drawQuestions() {
     const sign = by.down ? -1 : 1;
-    const rank = (row) => (row[by.field] === null ? -1 : row[by.field]);
+    const rank = (row) => (row[by.field] === null ? -2 : row[by.field]);
     const rows = [...shown].sort((a, b) => (rank(a) < rank(b) ? -sign : rank(a) > rank(b) ? sign : 0)).slice(0, 300);
     table.replaceChildren();
     const head = make("tr");
@@ -78,7 +78,8 @@
       line.append(make("td", data.arms[row.arm]), make("td", row.text), make("td", row.where.replaceAll("-", " ")), make("td", row.condition));
       const exact = make("td", percent(row.exact) + " ", "n");
       exact.append(bar(row.exact === null ? row.sampled : row.exact));
-      line.append(exact, make("td", percent(row.sampled), "n"), make("td", row.n_models, "n"), make("td", row.n_samples, "n"));
+      const against = row.difference === null ? "–" : (row.difference < 0 ? "" : "+") + (100 * row.difference).toFixed(1) + (row.marked ? " *" : "");
+      line.append(exact, make("td", percent(row.sampled), "n"), make("td", against, "n"), make("td", row.n_models, "n"), make("td", row.n_samples, "n"));
       body.append(line);
     }
     table.append(top, body);
