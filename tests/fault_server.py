@@ -13,6 +13,7 @@ from typing import Any
 
 FAULTS = ("429", "500", "hang", "garbage", "html", "close", "half", "no-choices")
 KEY = "sk-right-1234567890"
+MODEL = "judge"
 
 
 def rating(prompt: str) -> str:
@@ -71,7 +72,7 @@ class FaultServer:
         self.bodies.append(body)
         if fields.get("authorization") != f"bearer {KEY}":
             return await self._send(writer, 401, {"error": {"message": f"Incorrect API key provided: {KEY}"}})
-        if body["model"] != "judge":
+        if body["model"] != MODEL:
             return await self._send(writer, 404, {"error": {"message": f"no model '{body['model']}' here"}})
         if body.get("logprobs") and self.logprobs == "refused":
             self.asked["refused"] += 1
