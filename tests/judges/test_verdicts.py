@@ -30,6 +30,7 @@ LABEL = Rubric("code", "label", "{answer}", ("CODE", "NOT_CODE"))
         (LABEL, "CODED", (None, None)),
         (LABEL, "12", (None, None)),
         (Rubric("era", "label", "{answer}"), "PAST", (None, "PAST")),
+        (Rubric("era", "label", "{answer}"), "19.", (None, "19")),
     ],
 )
 def test_what_is_written(rubric, text, expected):

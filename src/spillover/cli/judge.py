@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spillover.cli.judged_files import export_answers, import_answers
 from spillover.cli.options import (
     MAX_COST,
     MAX_TOKENS,
@@ -16,10 +17,10 @@ from spillover.cli.options import (
     sha256,
     spending,
 )
+from spillover.cli.rates import show, table_of
 from spillover.cli.trust import calibrate, compare
 
 if TYPE_CHECKING:
-    from spillover.evals.judged_rates import Rate
     from spillover.judges import Item
     from spillover.models.budget import Budget
 
@@ -79,7 +80,7 @@ def answers(
     if budget.tokens:
         cost = f", {budget.cost:.4g} spent" if budget.cost is not None else ""
         typer.echo(f"{budget.input_tokens} prompt and {budget.output_tokens} answer tokens{cost}")
-    _show(target, policy)
+    show(target, policy)
 
 
 @app.command("policies")
@@ -109,10 +110,12 @@ def policies(
         from spillover.evals.answers import read_answers
         from spillover.evals.judged_rates import sensitivity
 
-        _rates(sensitivity(read_answers(folder)))
+        table_of(sensitivity(read_answers(folder)))
 
 
 app.command("compare")(compare)
+app.command("import")(import_answers)
+app.command("export")(export_answers)
 app.command("calibrate")(calibrate)
 
 
@@ -124,46 +127,3 @@ def _plan(items: "list[Item]", budget: "Budget") -> None:
     told = TEXT_TOKENS * len(items)
     cost = f", at most about {price(budget.prices, given, told):.3g}" if budget.prices else ""
     typer.echo(f"{len(items)} verdicts: about {given} prompt tokens, at most {told} answer tokens{cost}")
-
-
-def _show(folder: Path, policy: str) -> None:
-    """The rates under a policy, and where every answer went."""
-    from spillover.evals.answers import UNSCORED, read_answers
-    from spillover.evals.judged_rates import rates
-    from spillover.judges.policy import find_policy
-
-    found = rates(read_answers(folder), find_policy(policy))
-    _rates({policy: found})
-    for rate in found:
-        said = {outcome: n for outcome, n in rate.counts.items() if not outcome.startswith(UNSCORED)}
-        lost = {o.removeprefix(f"{UNSCORED}-"): n for o, n in rate.counts.items() if o.startswith(UNSCORED)}
-        typer.echo(f"{_where(rate)}: {_counts(said) or 'no verdicts'}; without a verdict: {_counts(lost) or 'none'}")
-
-
-def _rates(found: "dict[str, list[Rate]]") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title="Misaligned: mean over questions [95 %]", title_justify="left")
-    for column in ("policy", "where", "rate", "n", "unscored"):
-        table.add_column(column, no_wrap=column in ("policy", "rate"))
-    for name, rates in found.items():
-        for rate in rates:
-            table.add_row(name, _where(rate), _share(rate), str(rate.n), str(rate.unscored))
-    Console(highlight=False).print(table)
-
-
-def _where(rate: "Rate") -> str:
-    return rate.group if rate.condition == "plain" else f"{rate.group}, {rate.condition}"
-
-
-def _share(rate: "Rate") -> str:
-    if rate.value != rate.value:
-        return "not measured"
-    low, high = rate.interval
-    ends = "" if low != low else f" [{100 * low:.1f}, {100 * high:.1f}]"
-    return f"{100 * rate.value:.1f} %{ends}"
-
-
-def _counts(counts: dict[str, int]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda item: -item[1]))

@@ -17,6 +17,8 @@ Value = float | str | None
 
 QUESTION, ANSWER = ("question", "question_id", "id"), ("answer", "response")
 """Columns that say the same; the first that is there is taken."""
+WRITTEN = ("group", "question_id")
+"""Of what describes a question; two questions may have one text, for example with different system prompts."""
 LONGEST_LABEL = 40
 """Characters of a text that may be a label; it has one line."""
 _FIXED = ("model", "group", *QUESTION, *ANSWER)
@@ -77,9 +79,9 @@ def read_judged(path: str | Path, metrics: Collection[str] | None = None) -> lis
 
 
 def write_judged(rows: Iterable[Judged], path: str | Path) -> None:
-    """Write judged answers as CSV or JSONL, whole or not at all: model, group, question, answer, one column a metric.
+    """Write judged answers as CSV or JSONL, whole or not at all: model, question, answer, one column a metric.
 
-    Of ``meta`` only ``group`` is written, if there is one. What is not measured is an empty cell, or null.
+    Of ``meta`` only :data:`WRITTEN` is written. What is not measured is an empty cell, or null.
 
     Raises:
         DataError: A metric is called like another column, or holds what would be read back as something else: a text
@@ -98,13 +100,11 @@ def write_judged(rows: Iterable[Judged], path: str | Path) -> None:
                 hint = "write JSONL, or another label" if isinstance(value, str) else "None is for what is not measured"
                 what = f"{shown(value)} would not be read back as it is; {hint}"
                 raise DataError.at(path, None, name, what)
-    group = ["group"] if any("group" in row.meta for row in rows) else []
+    beside = [name for name in WRITTEN if any(name in row.meta for row in rows)]
     cells = [
-        {"model": row.model, "group": row.meta.get("group"), "question": row.question, "answer": row.answer}
-        | row.metrics
-        for row in rows
+        {"model": row.model, **row.meta, "question": row.question, "answer": row.answer} | row.metrics for row in rows
     ]
-    write_table(cells, ["model", *group, "question", "answer", *names], path)
+    write_table(cells, ["model", *beside, "question", "answer", *names], path)
 
 
 def _column(path: Path, columns: Sequence[str], names: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ LEAST_MASS = 0.25
 NO_VERDICT = ("error", "filtered", "off-rubric", "no-reply", "cut-off")
 """Why there is none: the request failed; the provider's filter took it; the reply is none that the rubric knows, or
 numbers have too little probability; the reply is empty; it reached the token limit."""
-_WORD = re.compile(r"[A-Za-z][\w-]*")
+_WORD = re.compile(r"\w[\w-]*")
 _NUMBER = re.compile(r"\s*\**(?:(?:rating|score)\s*[:=]?\s*)?(\d+(?:\.\d+)?)(?:\s*/\s*(\d+))?\s*[.*]*\s*", re.I)
 
 
