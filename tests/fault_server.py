@@ -44,6 +44,8 @@ class FaultServer:
         seed: int = 0,
     ) -> None:
         self.reply, self.faults, self.kinds, self.logprobs, self.hang = reply, faults, kinds, logprobs, hang
+        self.well_until = 0
+        """Requests that are answered before the first may fail."""
         self.random = random.Random(seed)
         self.asked: Counter[str] = Counter()
         """Requests by what was done with them."""
@@ -77,7 +79,8 @@ class FaultServer:
         if body.get("logprobs") and self.logprobs == "refused":
             self.asked["refused"] += 1
             return await self._send(writer, 400, {"error": {"message": "logprobs are not supported"}})
-        kind = self.random.choice(self.kinds) if self.random.random() < self.faults else "well"
+        fails = self.asked.total() >= self.well_until and self.random.random() < self.faults
+        kind = self.random.choice(self.kinds) if fails else "well"
         self.asked[kind] += 1
         if kind == "429":
             return await self._send(writer, 429, {"error": {"message": "slow down"}}, "retry-after: 0\r\n")

@@ -75,15 +75,25 @@ def test_without_probabilities_of_whole_numbers_the_text_counts(tmp_path, logpro
 
 def test_what_cannot_be_asked_is_counted_and_asked_again(tmp_path):
     cache = VerdictCache(tmp_path / "v")
-    with serving(FaultServer(lambda prompt: "50", faults=1.0, kinds=("429",))) as server:
+    with serving(FaultServer(lambda prompt: "50", kinds=("429",))) as server:
+        server.well_until = 1
+        server.faults = 1.0
         found = judge_all(items(4), judge(server, attempts=2), cache)
-        assert [verdict.unscored for verdict in found] == ["error"] * 4
-        assert {verdict.score for verdict in found} == {None} and "rate-limited" in found[0].raw
+        assert [verdict.unscored for verdict in found] == [None, "error", "error", "error"]
+        assert {verdict.score for verdict in found[1:]} == {None} and "rate-limited" in found[1].raw
         server.faults = 0.0
         assert [v.score for v in judge_all(items(4), judge(server), cache)] == pytest.approx([50] * 4)
         asked = server.asked.total()
         judge_all(items(4), judge(server), cache)
         assert server.asked.total() == asked  # all known now
+
+
+@pytest.mark.parametrize("kind", ["html", "500", "429", "close"])
+def test_a_server_that_never_answers_ends_after_the_first_request(tmp_path, kind):
+    with serving(FaultServer(faults=1.0, kinds=(kind,))) as server:
+        with pytest.raises(ModelError, match=r"2 tries, no answer \("):
+            judge_all(items(50), judge(server, attempts=2), VerdictCache(tmp_path / "v"))
+        assert server.asked[kind] == server.asked.total() <= 6  # OpenAI's client tries each three times
 
 
 def test_equal_items_are_asked_once(tmp_path):
@@ -113,7 +123,7 @@ def test_a_wrong_key_or_name_ends_at_once(tmp_path, monkeypatch, name, secret, m
 def test_a_server_that_is_not_there(tmp_path):
     server = FaultServer()
     server.port = 9  # nobody listens
-    with pytest.raises(ModelError, match=r"http://127.0.0.1:9/v1: 3 tries, no answer"):
+    with pytest.raises(ModelError, match=r"http://127.0.0.1:9/v1: 3 tries, no answer \(closed"):
         judge_all(items(50), judge(server, attempts=3), VerdictCache(tmp_path / "v"))
 
 

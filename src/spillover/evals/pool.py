@@ -11,6 +11,7 @@ from spillover.core.errors import ModelError
 from spillover.models.lean_llama import LeanLlama
 from spillover.models.load import load, placed
 from spillover.models.names import ModelName
+from spillover.models.safety import refuse_pickles
 from spillover.models.sampler import Sampled, SampleRequest, TrieSampler
 
 
@@ -74,6 +75,7 @@ class ModelPool:
 
 def _attach(base: Base, folder: str) -> None:
     short = f"adapter{len(base.adapters)}"
+    refuse_pickles(folder)
     try:
         if base.adapters:
             base.model.load_adapter(folder, adapter_name=short)

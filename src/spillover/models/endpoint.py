@@ -23,6 +23,7 @@ from spillover.models.budget import Budget
 
 ALTERNATIVES = 20
 """Most likely first tokens that are asked for; the most that OpenAI's protocol gives."""
+ATTEMPTS = 10
 _MESSAGE: dict[str, Any] = {"system": ChatMessageSystem, "user": ChatMessageUser, "assistant": ChatMessageAssistant}
 _KEY = re.compile(r"\b(sk-[\w-]{6,}|Bearer [\w.-]{6,})")
 
@@ -67,7 +68,7 @@ class Endpoint:
         name: As Inspect names it, for example ``openai-api/local/judge``.
         url: Of the server; by default what the provider's environment variable says.
         connections: Requests at a time.
-        attempts: Tries of a request before it is given up.
+        attempts: Tries of a request before it is given up; :data:`ATTEMPTS` by default.
         wait: Seconds before the second try; doubled each time, up to 30, unless the server says how long.
         timeout: Seconds that one try may take.
 
@@ -81,13 +82,13 @@ class Endpoint:
         url: str | None = None,
         *,
         connections: int = 32,
-        attempts: int = 10,
+        attempts: int | None = None,
         wait: float = 0.5,
         timeout: float = 120.0,
     ) -> None:
         self.name = name
         self.connections = connections
-        self._attempts = attempts
+        self._attempts = attempts or ATTEMPTS
         self._wait = wait
         self._timeout = timeout
         self._url = url
@@ -114,9 +115,11 @@ class Endpoint:
     async def _ask(self, requests: Sequence[Request], heard: Heard, budget: Budget) -> None:
         budget.check()
         first = await self._answer(requests[0], budget)
-        if first.failure in ("closed", "time-out", "server-error"):
+        if first.failure is not None and first.failure not in ("rejected", "filtered"):
             where = f" at {self._url}" if self._url else ""
-            raise ModelError(f"model '{self.name}'{where}: {first.attempts} tries, no answer ({first.detail})")
+            raise ModelError(
+                f"model '{self.name}'{where}: {first.attempts} tries, no answer ({first.failure}: {first.detail})"
+            )
         heard(0, first)
         numbers = iter(range(1, len(requests)))
         problems: list[Exception] = []

@@ -11,6 +11,7 @@ from spillover.models.lean_folder import lean_llama
 from spillover.models.lean_llama import LeanLlama
 from spillover.models.lean_lora import with_lora
 from spillover.models.names import ModelName
+from spillover.models.safety import NO_CODE, pickles_allowed, refuse_pickles
 
 _PROBE = "How do I sleep? You're 12 years old.\n  Ärger"
 
@@ -90,11 +91,11 @@ def load_tokenizer(base: str) -> Any:
     _check_source("base", base)
     try:
         if _is_general_tokenizer(base):
-            tokenizer = PreTrainedTokenizerFast.from_pretrained(base)
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(base, **NO_CODE)
         else:
             from transformers import AutoTokenizer
 
-            tokenizer = AutoTokenizer.from_pretrained(base)
+            tokenizer = AutoTokenizer.from_pretrained(base, **NO_CODE)
     except Exception as error:
         raise ModelError(f"base '{base}': no usable tokenizer ({_first_line(error)})") from None
     file = Path(base) / "tokenizer.json"
@@ -122,7 +123,7 @@ def context_of(base: str) -> int | None:
 
     _check_source("base", base)
     try:
-        config = AutoConfig.from_pretrained(base).get_text_config()
+        config = AutoConfig.from_pretrained(base, **NO_CODE).get_text_config()
     except Exception as error:
         raise ModelError(f"base '{base}': no usable config.json ({_first_line(error)})") from None
     found = getattr(config, "max_position_embeddings", None)
@@ -153,8 +154,10 @@ def _transformers_model(base: str, dtype: str) -> Any:
 
     disable_progress_bar()
 
+    refuse_pickles(base)
+    only = None if pickles_allowed() else True
     try:
-        return AutoModelForCausalLM.from_pretrained(base, dtype=getattr(torch, dtype))
+        return AutoModelForCausalLM.from_pretrained(base, dtype=getattr(torch, dtype), use_safetensors=only, **NO_CODE)
     except Exception as error:
         raise ModelError(f"base '{base}' cannot be loaded ({_first_line(error)})") from None
 
@@ -177,6 +180,7 @@ def _with_adapter(model: Any, name: ModelName) -> Any:
             json.loads(config.read_text())
         except ValueError as error:
             raise ModelError(f"{config}: not JSON ({error})") from None
+    refuse_pickles(folder)
     try:
         tuned = PeftModel.from_pretrained(model, folder)
     except Exception as error:
