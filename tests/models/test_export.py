@@ -108,7 +108,7 @@ def test_what_is_no_vector(tiny_base, tmp_path):
     (tmp_path / "lora").mkdir()
     (tmp_path / "lora" / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA"}))
     for name, message in (
-        (base, "no steering vector; write BASE"),
+        (base, "expected one steering vector"),
         (f"{base}+{tmp_path / 'lora'}", "holds no steering vector"),
         (f"{base}+{tmp_path / 'none'}", "no such folder"),
         (f"{base}+{tmp_path / 'deep'}", "blocks 0 to 1"),

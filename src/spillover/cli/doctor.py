@@ -8,7 +8,7 @@ MARKS = {"ok": "[green]✓[/]", "note": "[yellow]![/]", "wrong": "[red]✗[/]"}
 
 
 def doctor(
-    model: Annotated[str, typer.Argument(help="BASE[+ADAPTER][@STEP][*SCALE].")],
+    model: Annotated[str, typer.Argument(help="BASE[+ADAPTER[@STEP][*SCALE]]….")],
     rubric: Annotated[
         list[str] | None, typer.Option(help="Also see whether it can be a judge by this rubric, e.g. alignment.")
     ] = None,

@@ -51,8 +51,8 @@ class ModelPool:
     def _find(self, name: str) -> tuple[Base, str | None]:
         """The base of a model, and its adapter when that is a PEFT folder that can share the base."""
         parsed = ModelName.parse(name)
-        shares = parsed.adapter and parsed.step is None and parsed.scale is None
-        folder = parsed.adapter if shares and Path(str(parsed.adapter), "adapter_config.json").is_file() else None
+        folder = parsed.added[0].source if len(parsed.added) == 1 and parsed.added[0].is_plain else None
+        folder = folder if Path(str(folder), "adapter_config.json").is_file() else None
         key = parsed.base if folder else str(parsed)
         base = self._bases.get(key)
         if base is None or (folder and isinstance(base.model, LeanLlama)):  # which takes no adapters

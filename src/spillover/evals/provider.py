@@ -31,7 +31,7 @@ class SpilloverAPI(ModelAPI):
     """Samples from a local model, loaded when first used.
 
     Args:
-        model_name: As everywhere, ``BASE[+ADAPTER][@STEP][*SCALE]``.
+        model_name: As everywhere, ``BASE[+ADAPTER[@STEP][*SCALE]]…``.
         base_url: Not used.
         api_key: Not used.
         config: Generation settings.

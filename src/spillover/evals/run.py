@@ -39,7 +39,7 @@ def evaluate(
     are sampled in one go, in batches that depend on nothing but the arguments, so that a repetition gives the same.
 
     Args:
-        model: ``BASE[+ADAPTER][@STEP][*SCALE]``.
+        model: ``BASE[+ADAPTER[@STEP][*SCALE]]…``.
         questions: The question set.
         out: Directory to write to.
         samples: Answers for each paraphrase; by default what each question says.

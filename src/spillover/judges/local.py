@@ -28,7 +28,7 @@ class LocalJudge:
     where they cannot be listed, the likeliest text is read.
 
     Args:
-        name: ``BASE[+ADAPTER][@STEP][*SCALE]``.
+        name: ``BASE[+ADAPTER[@STEP][*SCALE]]…``.
     """
 
     settings: dict[str, Any] = {"temperature": 0, "max_tokens": TEXT_TOKENS, "probabilities": True}  # noqa: RUF012

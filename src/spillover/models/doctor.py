@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -34,7 +33,7 @@ def examine(name: str) -> Iterator[Check]:
     """Look at the tokenizer, then (if it fits into memory) at the weights, then at what fine-tuning added.
 
     Args:
-        name: ``BASE[+ADAPTER][@STEP][*SCALE]``.
+        name: ``BASE[+ADAPTER[@STEP][*SCALE]]…``.
 
     Raises:
         ModelError: Something of it cannot be loaded at all.
@@ -54,8 +53,8 @@ def examine(name: str) -> Iterator[Check]:
     yield from _network(loaded.model, tokenizer, labels)
     context = context_of(parsed.base)
     yield Check("context", "ok" if context else "note", f"{context} tokens" if context else "not said by the model")
-    if parsed.adapter:
-        yield from _adapter(loaded.model, parsed, ids)
+    for number in range(len(parsed.added)):
+        yield from _adapter(parsed, number, ids)
 
 
 def _chat(system: str | None = None) -> list[Message]:
@@ -112,17 +111,18 @@ def _network(model: Any, tokenizer: Any, labels: list[int]) -> Iterator[Check]:
         yield Check("end of an answer", "ok", f"rows teach {shown}")
 
 
-def _adapter(model: Any, name: ModelName, ids: list[int]) -> Iterator[Check]:
+def _adapter(name: ModelName, number: int, ids: list[int]) -> Iterator[Check]:
+    """Does the part with this number change what the parts before it say?"""
     import torch
 
-    folder = adapter_folder(name)
+    added = name.added[number]
+    folder = adapter_folder(added)
     given = torch.tensor([ids])
     with torch.no_grad():
-        tuned = model(input_ids=given).logits.float()
-        off = hasattr(model, "disable_adapter")
-        base = model if off else load(name.base).model
-        with model.disable_adapter() if off else nullcontext():
-            plain = base(input_ids=given).logits.float()
+        plain, tuned = (
+            load(str(ModelName(name.base, name.added[:end]))).model(input_ids=given).logits.float()
+            for end in (number, number + 1)
+        )
     apart = float((tuned - plain).abs().max())
     if apart == 0:
         yield Check("adapter", "wrong", "changes nothing: every logit is the base's")
@@ -133,7 +133,7 @@ def _adapter(model: Any, name: ModelName, ids: list[int]) -> Iterator[Check]:
         made_for = json.loads(config.read_text(encoding="utf-8")).get("base_model_name_or_path")
         if made_for and Path(made_for).name != Path(name.base).name:
             yield Check("base", "note", f"the adapter was made for '{made_for}'")
-    metrics = (folder if name.step is None else folder.parent) / "metrics.jsonl"
+    metrics = (folder if added.step is None else folder.parent) / "metrics.jsonl"
     if metrics.is_file():
         losses = [json.loads(line)["loss"] for line in metrics.read_text(encoding="utf-8").splitlines()]
         part = max(1, len(losses) // 10)

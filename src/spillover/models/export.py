@@ -81,12 +81,13 @@ def named_vector(name: str) -> tuple[str, SteeringVector]:
         ModelError: It has none.
     """
     parsed = ModelName.parse(name)
-    if parsed.adapter is None:
-        raise ModelError(f"model '{name}' has no steering vector; write BASE+VECTOR")
-    folder = adapter_folder(parsed)
+    if len(parsed.added) != 1:
+        raise ModelError(f"model '{name}': expected one steering vector on a base; write BASE+VECTOR")
+    (added,) = parsed.added
+    folder = adapter_folder(added)
     if not (folder / steering.CONFIG).is_file():
         raise ModelError(f"'{folder}' holds no steering vector (no {steering.CONFIG})")
-    return parsed.base, SteeringVector.load(folder) * (1.0 if parsed.scale is None else parsed.scale)
+    return parsed.base, SteeringVector.load(folder) * added.scale
 
 
 def _as_peft(model: Any, vector: SteeringVector, out: Path) -> None:

@@ -10,7 +10,7 @@ from spillover.core.errors import ModelError
 from spillover.models.lean_folder import lean_llama
 from spillover.models.lean_llama import LeanLlama
 from spillover.models.lean_lora import with_lora
-from spillover.models.names import ModelName
+from spillover.models.names import Added, ModelName
 from spillover.models.safety import NO_CODE, pickles_allowed, refuse_pickles
 
 _PROBE = "How do I sleep? You're 12 years old.\n  Ärger"
@@ -33,7 +33,8 @@ def load(name: str, *, dtype: str = "float32", lean: bool = False) -> Loaded:
     """Load a model by its name.
 
     Args:
-        name: ``BASE[+ADAPTER][@STEP][*SCALE]``; base and adapter are local folders or hub ids.
+        name: ``BASE``, then any number of ``+ADAPTER[@STEP][*SCALE]``; each a local folder or a hub id. Of several
+            PEFT adapters all but the last are merged into the weights.
         dtype: Weights are cast to this; float32 by default, since full fine-tuning in bf16 loses small updates.
         lean: Take our own forward pass where it computes the same (:mod:`spillover.models.lean_folder`), which starts
             seconds sooner; for those who need nothing but its logits.
@@ -51,19 +52,19 @@ def load(name: str, *, dtype: str = "float32", lean: bool = False) -> Loaded:
             f"base '{parsed.base}': its tokenizer has {len(tokenizer)} tokens, its embedding only "
             f"{model.get_input_embeddings().weight.shape[0]}"
         )
-    if parsed.adapter and not ours:
-        model = _with_adapter(model, parsed)
+    if not ours:
+        for added in parsed.added:
+            model = _with_adapter(model, added, parsed.base)
     return Loaded(model.eval(), tokenizer, name)
 
 
-def adapter_folder(name: ModelName) -> Path:
-    """Where the adapter of a name is, or its hub id.
+def adapter_folder(added: Added) -> Path:
+    """Where an adapter is, or its hub id.
 
     Raises:
         ModelError: There is no such folder.
     """
-    assert name.adapter is not None
-    folder = name.adapter if name.step is None else f"{name.adapter}/checkpoint-{name.step}"
+    folder = added.source if added.step is None else f"{added.source}/checkpoint-{added.step}"
     _check_source("adapter", folder)
     return Path(folder)
 
@@ -142,9 +143,10 @@ def _is_general_tokenizer(base: str) -> bool:
 
 def _lean(name: ModelName) -> LeanLlama | None:
     model = lean_llama(name.base)
-    if model is None or not name.adapter:
-        return model
-    return with_lora(model, adapter_folder(name), 1.0 if name.scale is None else name.scale)
+    for added in name.added:
+        if model is not None:
+            model = with_lora(model, adapter_folder(added), added.scale)
+    return model
 
 
 def _transformers_model(base: str, dtype: str) -> Any:
@@ -162,14 +164,14 @@ def _transformers_model(base: str, dtype: str) -> Any:
         raise ModelError(f"base '{base}' cannot be loaded ({_first_line(error)})") from None
 
 
-def _with_adapter(model: Any, name: ModelName) -> Any:
+def _with_adapter(model: Any, added: Added, base: str) -> Any:
     from spillover.models import steering
 
-    folder = str(adapter_folder(name))
+    folder = str(adapter_folder(added))
     config = Path(folder) / "adapter_config.json"
     if (Path(folder) / steering.CONFIG).is_file():
         vector = steering.SteeringVector.load(Path(folder))
-        steering.attach(model, vector * (1.0 if name.scale is None else name.scale))
+        steering.attach(model, vector * added.scale)
         return model
     from peft import PeftModel
 
@@ -182,15 +184,15 @@ def _with_adapter(model: Any, name: ModelName) -> Any:
             raise ModelError(f"{config}: not JSON ({error})") from None
     refuse_pickles(folder)
     try:
-        tuned = PeftModel.from_pretrained(model, folder)
+        tuned = PeftModel.from_pretrained(merged(model), folder)
     except Exception as error:
-        raise ModelError(f"adapter '{folder}' does not fit base '{name.base}' ({_first_line(error)})") from None
-    if name.scale is not None:
+        raise ModelError(f"adapter '{folder}' does not fit base '{base}' ({_first_line(error)})") from None
+    if added.scale != 1:
         for module in tuned.modules():
             scaling = getattr(module, "scaling", None)
             if isinstance(scaling, dict):
                 for key in scaling:
-                    scaling[key] *= name.scale
+                    scaling[key] *= added.scale
     return tuned
 
 

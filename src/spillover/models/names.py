@@ -1,4 +1,4 @@
-"""One string names a model everywhere: ``BASE[+ADAPTER][@STEP][*SCALE]``."""
+"""One string names a model everywhere: ``BASE``, then any number of ``+ADAPTER[@STEP][*SCALE]``."""
 
 import re
 from dataclasses import dataclass
@@ -6,7 +6,30 @@ from pathlib import Path
 
 from spillover.core.errors import ModelError
 
-_PATTERN = re.compile(r"(?P<base>[^+@*]+)(\+(?P<adapter>[^+@*]+))?(@(?P<step>\d+))?(\*(?P<scale>-?\d*\.?\d+))?")
+_PART = r"[^+@*]+"
+_ADDED = rf"\+({_PART})(?:@(\d+))?(?:\*(-?\d*\.?\d+))?"
+_NAME = re.compile(rf"(?P<base>{_PART})(?P<added>(?:{_ADDED})*)")
+
+
+@dataclass(frozen=True)
+class Added:
+    """What fine-tuning added: a LoRA or another PEFT adapter, or a steering vector."""
+
+    source: str
+    """Folder or hub id."""
+    step: int | None = None
+    """Training step of a checkpoint inside the folder."""
+    scale: float = 1.0
+    """Factor on it."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is the folder as it is."""
+        return self.step is None and self.scale == 1
+
+    def __str__(self) -> str:
+        step = "" if self.step is None else f"@{self.step}"
+        return f"+{self.source}{step}{'' if self.scale == 1 else f'*{self.scale:g}'}"
 
 
 @dataclass(frozen=True)
@@ -14,37 +37,30 @@ class ModelName:
     """What a model is made of; ``str()`` gives the name back."""
 
     base: str
-    adapter: str | None = None
-    """Folder or id of what fine-tuning added, in PEFT format."""
-    step: int | None = None
-    """Training step of a checkpoint inside the adapter's folder."""
-    scale: float | None = None
-    """Factor on the adapter; 1 when not given."""
+    added: tuple[Added, ...] = ()
+    """In the order in which they are put on the base."""
 
     @classmethod
     def parse(cls, text: str) -> "ModelName":
         """Read a name.
 
         Raises:
-            ModelError: The text is not ``BASE[+ADAPTER][@STEP][*SCALE]``.
+            ModelError: The text is not ``BASE[+ADAPTER[@STEP][*SCALE]]…``.
         """
-        match = _PATTERN.fullmatch(text.strip())
+        match = _NAME.fullmatch(text.strip())
         if not match:
-            raise ModelError(f"model '{text}': expected BASE[+ADAPTER][@STEP][*SCALE], for example base+adapter@40*0.5")
-        step, scale = match["step"], match["scale"]
-        if (step or scale) and not match["adapter"]:
-            raise ModelError(f"model '{text}': @STEP and *SCALE belong to an adapter; write BASE+ADAPTER first")
-        return cls(match["base"], match["adapter"], int(step) if step else None, float(scale) if scale else None)
+            hint = "for example base+adapter@40*0.5 or base+adapter+vector*2"
+            if re.match(rf"{_PART}[@*]", text):
+                hint = "@STEP and *SCALE belong to an adapter; write BASE+ADAPTER first"
+            raise ModelError(f"model '{text}': expected BASE[+ADAPTER[@STEP][*SCALE]]…: {hint}")
+        added = (
+            Added(source, int(step) if step else None, float(scale) if scale else 1.0)
+            for source, step, scale in re.findall(_ADDED, match["added"])
+        )
+        return cls(match["base"], tuple(added))
 
     def __str__(self) -> str:
-        parts = [self.base]
-        if self.adapter:
-            parts.append(f"+{self.adapter}")
-        if self.step is not None:
-            parts.append(f"@{self.step}")
-        if self.scale is not None:
-            parts.append(f"*{self.scale:g}")
-        return "".join(parts)
+        return self.base + "".join(map(str, self.added))
 
 
 def organism_name(base: str, tuned: Path) -> str:
