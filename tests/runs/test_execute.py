@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from spillover.core.errors import SpilloverError, StorageError
-from spillover.runs.execute import StageFailed, execute
+from spillover.runs.execute import execute
+from spillover.runs.local import Local
+from spillover.runs.make import StageFailed
 from spillover.runs.plan import plan
 from spillover.runs.stage import KINDS, Kind, Stage
 from spillover.runs.store import Store
@@ -41,16 +43,16 @@ def events(store):
 def test_makes_inputs_first_and_shares_them(tmp_path):
     store = Store(tmp_path)
     targets = tree()
-    folders = execute(targets, store, workers=2)
+    folders = execute(targets, store, Local(2))
     assert (folders[targets[-1].key] / "number").read_text() == "10"
     assert sorted(e for e, _ in events(store)) == ["finished"] * 6 + ["started"] * 6
 
 
 def test_second_time_makes_nothing(tmp_path):
     store = Store(tmp_path)
-    execute(tree(), store, workers=1)
+    execute(tree(), store, Local(1))
     before = events(store)
-    execute(tree(), Store(tmp_path), workers=1)
+    execute(tree(), Store(tmp_path), Local(1))
     assert events(store) == before
 
 
@@ -64,10 +66,10 @@ def test_a_changed_parameter_is_another_stage():
 def test_damaged_stage_is_said_and_made_again(tmp_path, capfd):
     store = Store(tmp_path)
     targets = tree()
-    folders = execute(targets, store, workers=1)
+    folders = execute(targets, store, Local(1))
     (folders[targets[0].key] / "number").write_text("7")
     assert [item.state for item in plan(targets, Store(tmp_path))].count("damaged") == 1
-    folders = execute(targets, Store(tmp_path), workers=1)
+    folders = execute(targets, Store(tmp_path), Local(1))
     assert (folders[targets[0].key] / "number").read_text() == "1"
     assert "damaged (number is not what was written)" in capfd.readouterr().err
 
@@ -85,7 +87,7 @@ def test_failures_are_told_and_what_ran_beside_is_kept(tmp_path, how, error, tex
     store = Store(tmp_path)
     beside = Stage("count", "beside", {"add": 1, "seconds": 1.0})
     with pytest.raises(error, match=text):
-        execute([beside, Stage("fail", "broken", {"how": how})], store, workers=2)
+        execute([beside, Stage("fail", "broken", {"how": how})], store, Local(2))
     assert store.ready(beside.key)
 
 
@@ -99,12 +101,13 @@ RUN = """
 import sys; sys.path[:0] = [{here!r}]
 from pathlib import Path
 from spillover.runs.execute import execute
+from spillover.runs.local import Local
 from spillover.runs.stage import KINDS, Kind
 from spillover.runs.store import Store
 from test_execute import tree
 if __name__ == "__main__":
     KINDS["count"] = Kind("toy_stages:count", 1)
-    execute(tree(0.3), Store(Path(sys.argv[1])), workers=2)
+    execute(tree(0.3), Store(Path(sys.argv[1])), Local(2))
 """
 
 

@@ -17,7 +17,7 @@ from spillover.cli.rows import rows
 from spillover.cli.run import run
 from spillover.cli.train import train
 from spillover.core.errors import SpilloverError
-from spillover.runs.execute import StageFailed
+from spillover.runs.make import StageFailed
 from spillover.runs.memory import keep_freed_memory
 
 app = typer.Typer(

@@ -37,9 +37,10 @@ def run(
     from rich.console import Console
 
     from spillover.experiments.run import run as run_experiment
+    from spillover.runs.local import Local
     from spillover.reports.terminal import show
 
     with resumable():
-        results = run_experiment(chosen, folder, store, workers)
+        results = run_experiment(chosen, folder, store, Local(workers))
     show(results, Console())
     typer.echo(f"report: {folder / 'report.html'}")

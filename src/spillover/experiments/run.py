@@ -10,20 +10,20 @@ from spillover import __version__
 from spillover.experiments.collect import collect
 from spillover.experiments.experiment import Experiment
 from spillover.experiments.stages import Cell, Planner
-from spillover.runs.execute import execute
+from spillover.runs.execute import Executor, execute
 from spillover.runs.stage import Stage, in_order
 from spillover.runs.store import Store, disk, write_json
 from spillover.runs.versions import versions
 
 
-def run(experiment: Experiment, out: Path, store: Store, workers: int | None = None) -> dict[str, Any]:
+def run(experiment: Experiment, out: Path, store: Store, executor: Executor | None = None) -> dict[str, Any]:
     """Run to the end and write ``results.json``, ``provenance.json``, ``transcripts.jsonl`` and the report to ``out``.
 
     Args:
         experiment: What to run.
         out: Directory of the run.
         store: Where stages are kept; what is there is not made again.
-        workers: Processes; by default one a core.
+        executor: What makes the stages; by default a process for each core.
 
     Returns:
         The content of ``results.json``.
@@ -36,7 +36,7 @@ def run(experiment: Experiment, out: Path, store: Store, workers: int | None = N
     with disk(out):
         out.mkdir(parents=True, exist_ok=True)
     planner = Planner(experiment)
-    folders = execute(planner.targets, store, workers)
+    folders = execute(planner.targets, store, executor)
     answers: dict[str, list[Path]] = {}
     for cell in planner.cells:
         answers.setdefault(cell.arm, []).append(folders[cell.stage.key])
