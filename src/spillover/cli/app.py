@@ -17,6 +17,7 @@ from spillover.cli.rows import rows
 from spillover.cli.run import run
 from spillover.cli.train import train
 from spillover.core.errors import SpilloverError
+from spillover.runs.cores import wait_lightly
 from spillover.runs.make import StageFailed
 from spillover.runs.memory import keep_freed_memory
 
@@ -42,9 +43,7 @@ def main() -> None:
     """Run the command line; a user's mistake is one line on stderr and exit code 2."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")  # one bar, ours
-    # A thread that waits gives its core to other programs sooner: beside one that takes both cores, a step takes 75 ms
-    # instead of 120 (docs/log.md).
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    wait_lightly()
     warnings.filterwarnings("ignore", category=FutureWarning)  # other libraries' notes to their developers
     keep_freed_memory()
     try:

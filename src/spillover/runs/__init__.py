@@ -2,8 +2,9 @@
 
 from spillover.runs.execute import execute
 from spillover.runs.local import Local
+from spillover.runs.on_ray import OnRay
 from spillover.runs.plan import plan
 from spillover.runs.stage import KINDS, Kind, Stage
 from spillover.runs.store import Store
 
-__all__ = ["KINDS", "Kind", "Local", "Stage", "Store", "execute", "plan"]
+__all__ = ["KINDS", "Kind", "Local", "OnRay", "Stage", "Store", "execute", "plan"]

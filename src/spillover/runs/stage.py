@@ -26,17 +26,19 @@ class Kind:
     """``module:function``; imported in the worker that runs it."""
     version: int
     """Raised when the function's results change; older results are then not used any more."""
+    gpu: bool = False
+    """Whether the function computes on a GPU where there is one."""
 
 
 KINDS = {
-    "base": Kind("spillover.training.stages:base", 3),
-    "tune": Kind("spillover.training.stages:tune", 2),
-    "eval": Kind("spillover.evals.stages:answers", 1),
-    "judge": Kind("spillover.evals.stages:verdicts", 1),
+    "base": Kind("spillover.training.stages:base", 3, gpu=True),
+    "tune": Kind("spillover.training.stages:tune", 2, gpu=True),
+    "eval": Kind("spillover.evals.stages:answers", 1, gpu=True),
+    "judge": Kind("spillover.evals.stages:verdicts", 1, gpu=True),
     "choose": Kind("spillover.analysis.stages:choice", 1),
     "transfer": Kind("spillover.analysis.stages:transfer", 5),
     "solutions": Kind("spillover.analysis.stages:solutions", 1),
-    "dynamics": Kind("spillover.analysis.dynamics:dynamics", 1),
+    "dynamics": Kind("spillover.analysis.dynamics:dynamics", 1, gpu=True),
     "trajectories": Kind("spillover.analysis.dynamics:trajectories", 1),
 }
 
