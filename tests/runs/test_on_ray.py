@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 from test_execute import events, tree
+from typer.testing import CliRunner
 
+from spillover.cli.app import app
 from spillover.core.errors import ConfigError, SpilloverError
 from spillover.runs.execute import execute
 from spillover.runs.local import Local
@@ -27,6 +29,21 @@ def test_without_ray_it_says_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(SpilloverError, match=r"pip install 'spillover\[ray\]'"):
         OnRay().make([Stage("base", "base", {})], Store(tmp_path), None)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--address", "auto"], "belong to --executor ray"),
+        (["--gpus-per-stage", "1"], "belong to --executor ray"),
+        (["--executor", "ray", "--workers", "2"], "--workers belongs to --executor local"),
+    ],
+)
+def test_options_of_the_other_executor(options, text, tmp_path, monkeypatch):
+    monkeypatch.setenv("SPILLOVER_HOME", str(tmp_path))
+    found = CliRunner().invoke(app, ["run", "emergent-misalignment", *options]).exception
+    assert isinstance(found, ConfigError)
+    assert text in str(found)
 
 
 @pytest.mark.parametrize("asked", [3, 1.5])

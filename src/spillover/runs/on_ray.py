@@ -174,9 +174,10 @@ def _cluster(address: str) -> Iterator[Any]:
         _reach(address)
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except (OSError, ImportError, RuntimeError, ValueError) as error:
-        line = str(error).strip().splitlines()[0]
+        lines = str(error).strip().splitlines()
+        said = " … ".join(dict.fromkeys([lines[0], lines[-1]]))
         raise ConfigError(
-            f"address {address}: cannot connect to a Ray cluster there ({line}); "
+            f"address {address}: cannot connect to a Ray cluster there ({said}); "
             "if it asks for a token, set RAY_AUTH_MODE=token and Ray's token file"
         ) from None
     try:
