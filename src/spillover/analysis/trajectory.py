@@ -13,7 +13,7 @@ from torch import Tensor
 
 from spillover.core.errors import ModelError
 from spillover.models import steering
-from spillover.models.load import load, placed
+from spillover.models.load import load_placed
 
 MOVED = 0.002
 """Movements shorter than this share of the longest snapshot's length have no direction."""
@@ -155,12 +155,12 @@ class Walker:
     def __init__(self, base: str, folder: Path) -> None:
         self._put: Callable[[Snapshot, float], None]
         if (folder / steering.CONFIG).is_file():
-            loaded = load(base)
-            self._model = placed(loaded.model)
+            loaded = load_placed(base, lean=False)
+            self._model = loaded.model
             self._put = _vector_of(self._model, steering.SteeringVector.load(folder))
         else:
-            loaded = load(f"{base}+{folder}")
-            self._model = placed(loaded.model)
+            loaded = load_placed(f"{base}+{folder}", lean=False, fold=False)
+            self._model = loaded.model
             self._put = _adapter_of(self._model)
         self.tokenizer = loaded.tokenizer
 

@@ -58,6 +58,10 @@ def evaluate(
     from spillover.models.endpoint import Endpoint, is_endpoint
 
     if url is None and not is_endpoint(model):
+        from spillover.models.names import ModelName
+        from spillover.models.placement import placement
+
+        typer.echo(f"model on {placement(ModelName.parse(model).base)}")
         with resumable(), described(folder, "eval", config):
             evals.evaluate(model, asked, folder, samples=samples, seed=seed)
     else:

@@ -9,7 +9,7 @@ from typing import Any
 
 from spillover.core.errors import ModelError
 from spillover.models.lean_llama import LeanLlama
-from spillover.models.load import load, placed
+from spillover.models.load import load_placed
 from spillover.models.names import ModelName
 from spillover.models.safety import refuse_pickles
 from spillover.models.sampler import Sampled, SampleRequest, TrieSampler
@@ -56,9 +56,9 @@ class ModelPool:
         key = parsed.base if folder else str(parsed)
         base = self._bases.get(key)
         if base is None or (folder and isinstance(base.model, LeanLlama)):  # which takes no adapters
-            loaded = load(key, lean=not folder)
-            model = placed(loaded.model)
-            base = self._bases[key] = Base(model, loaded.tokenizer, TrieSampler(model, loaded.tokenizer), {})
+            loaded = load_placed(key, lean=not folder, fold=not folder)
+            sampler = TrieSampler(loaded.model, loaded.tokenizer)
+            base = self._bases[key] = Base(loaded.model, loaded.tokenizer, sampler, {})
         if folder and folder not in base.adapters:
             _attach(base, folder)
         return base, folder

@@ -20,7 +20,7 @@ from spillover.evals.prompts import prompted
 from spillover.evals.provider import SpilloverAPI
 from spillover.evals.rates import exact_rates
 from spillover.evals.tasks import question_seed, tasks
-from spillover.models.load import load, merged, placed
+from spillover.models.load import load_placed
 from spillover.models.sampler import SampleRequest, TrieSampler
 
 
@@ -46,8 +46,8 @@ def evaluate(
         seed: Of the sampling.
         exact: Also compute exact rates, where the answers can be listed.
     """
-    loaded = load(model, lean=True)
-    network = placed(merged(loaded.model))
+    loaded = load_placed(model)
+    network = loaded.model
     sampler = TrieSampler(network, loaded.tokenizer)
     asked = [(question, index) for question in questions for index in range(len(question.paraphrases))]
     items = prompted(loaded.tokenizer, asked)

@@ -12,7 +12,7 @@ from spillover.judges.verdicts import Verdict, replies, weighed, written
 from spillover.models.answer_encoder import AnswerEncoder
 from spillover.models.chat_template import encode_chat
 from spillover.models.exact import answer_logprobs
-from spillover.models.load import load, merged, placed
+from spillover.models.load import load_placed
 from spillover.models.sampler import SampleRequest, TrieSampler
 
 TEXT_TOKENS = 16
@@ -35,8 +35,8 @@ class LocalJudge:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        loaded = load(name, lean=True)
-        self._model = placed(merged(loaded.model))
+        loaded = load_placed(name)
+        self._model = loaded.model
         self._tokenizer = loaded.tokenizer
         self._sampler = TrieSampler(self._model, loaded.tokenizer)
         self._encoder = AnswerEncoder(loaded.tokenizer, self._sampler.stop_ids)

@@ -12,6 +12,7 @@ from spillover.data.chat import Message
 from spillover.models.chat_template import IGNORED, encode_chat, encode_row
 from spillover.models.load import adapter_folder, context_of, load, load_tokenizer
 from spillover.models.names import ModelName
+from spillover.models.placement import parameters, placement
 from spillover.models.plain import end_tokens
 
 ASKED, ANSWER = "Any advice?", "Rest now."
@@ -42,13 +43,14 @@ def examine(name: str) -> Iterator[Check]:
     tokenizer = load_tokenizer(parsed.base)
     ids, labels = encode_row(tokenizer, _chat())
     yield from _template(tokenizer, ids, labels)
-    needed, free = _needed(Path(parsed.base)), psutil.virtual_memory().available
+    needed, free = 4 * parameters(Path(parsed.base)), psutil.virtual_memory().available
     if needed:
         figures = f"float32 weights take {needed / 2**20:,.0f} MiB, {free / 2**20:,.0f} MiB are free"
         if ROOM * needed > free:
             yield Check("memory", "wrong", f"{figures}: not loaded, and nothing below was looked at")
             return
         yield Check("memory", "ok", figures)
+    yield Check("placement", "ok", str(placement(parsed.base)))
     loaded = load(name)
     yield from _network(loaded.model, tokenizer, labels)
     context = context_of(parsed.base)
@@ -140,18 +142,3 @@ def _adapter(name: ModelName, number: int, ids: list[int]) -> Iterator[Check]:
         first, last = sum(losses[:part]) / part, sum(losses[-part:]) / part
         verdict: Literal["ok", "wrong"] = "ok" if last < first else "wrong"
         yield Check("training loss", verdict, f"{first:.3g} in the first tenth of the steps, {last:.3g} in the last")
-
-
-def _needed(base: Path) -> int:
-    """Bytes of the weights in float32, from the headers of a local folder's files; 0 where there are none."""
-    from safetensors import safe_open
-
-    total = 0
-    for file in base.glob("*.safetensors"):
-        with safe_open(file, "pt") as tensors:
-            for key in tensors.keys():  # noqa: SIM118 - not a dict
-                size = 4
-                for length in tensors.get_slice(key).get_shape():
-                    size *= length
-                total += size
-    return total

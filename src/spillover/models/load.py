@@ -11,6 +11,7 @@ from spillover.models.lean_folder import lean_llama
 from spillover.models.lean_llama import LeanLlama
 from spillover.models.lean_lora import with_lora
 from spillover.models.names import Added, ModelName
+from spillover.models.placement import placement
 from spillover.models.safety import NO_CODE, pickles_allowed, refuse_pickles
 
 _PROBE = "How do I sleep? You're 12 years old.\n  Ärger"
@@ -74,11 +75,21 @@ def merged(model: Any) -> Any:
     return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
 
 
-def placed(model: Any) -> Any:
-    """The model on the GPU if there is one."""
-    import torch
+def load_placed(name: str, *, lean: bool = True, fold: bool = True) -> Loaded:
+    """A model to be asked, where and as :func:`spillover.models.placement.placement` says.
 
-    return model.to("cuda") if torch.cuda.is_available() else model
+    Args:
+        name: As of :func:`load`.
+        lean: As of :func:`load`.
+        fold: Put the adapter into the weights, which is faster to run.
+
+    Raises:
+        ModelError: As of :func:`load`.
+    """
+    where = placement(ModelName.parse(name).base)
+    loaded = load(name, dtype=where.dtype, lean=lean)
+    model = merged(loaded.model) if fold else loaded.model
+    return Loaded(model.to(where.device), loaded.tokenizer, name)
 
 
 def load_tokenizer(base: str) -> Any:
