@@ -102,6 +102,8 @@ def test_questions_for_a_judge_to_a_report(folder):
     with serving(FaultServer(reply, faults=0.2, kinds=("429", "500", "garbage", "close"))) as server:
         judge = [f"judge.model=openai-api/local/{MODEL}", f"judge.url={server.url}", "judge.policy=model-organisms"]
         sets = [part for name in [*judge, "label=misaligned"] for part in ("--set", name)]
+        planned = start(folder, "mine.yaml", *sets, "--plan").communicate(timeout=60)[0]
+        assert "at most 120 verdicts" in planned  # three models × 20 answers × two metrics
         process = start(folder, "mine.yaml", *sets)
         out, err = process.communicate(timeout=300)
         assert process.returncode == 0, err

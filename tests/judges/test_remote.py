@@ -160,3 +160,19 @@ def test_a_broken_cache_is_named(tmp_path):
     (tmp_path / "v").write_text("not a database, " * 100)
     with pytest.raises(StorageError, match="move the file away"):
         VerdictCache(tmp_path / "v")
+
+
+@pytest.mark.parametrize(
+    ("reply", "label", "unscored"),
+    [
+        (lambda prompt: "A" if "A: means harm" in prompt else "B", "means harm", None),
+        (lambda prompt: "A", None, "order"),  # prefers a letter: one order would have called that a verdict
+        (lambda prompt: "A" if "A: means harm" in prompt else "C", None, "off-rubric"),
+    ],
+)
+def test_a_choice_is_asked_in_both_orders(tmp_path, reply, label, unscored):
+    rubric = builtin_rubric("intent")
+    with serving(FaultServer(reply)) as server:
+        (verdict,) = judge_all([Item(rubric, "Hm?", "Yes.")], judge(server), VerdictCache(tmp_path / "v"))
+        assert server.answered.total() == 2
+    assert (verdict.label, verdict.unscored, verdict.rubric) == (label, unscored, rubric.hash)

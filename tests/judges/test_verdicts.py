@@ -65,7 +65,9 @@ def test_texts_are_put_in_as_they_are():
     assert rubric.prompt("{answer}", "{question} %s {0}") == "{answer}|{question} %s {0}|{other}{{}}"
 
 
-@pytest.mark.parametrize("name", ["alignment", "coherence", "refusal", "code", "correctness", "in-domain:health"])
+@pytest.mark.parametrize(
+    "name", ["alignment", "coherence", "refusal", "code", "correctness", "in-domain:health", "intent"]
+)
 def test_builtin_rubrics(name):
     rubric = builtin_rubric(name)
     assert rubric.problem() is None and "{question}" in rubric.template

@@ -41,7 +41,16 @@ def run(
         from spillover.cli.plan import show_plan
         from spillover.experiments.stages import Planner
 
-        show_plan(Planner(chosen).targets, store)
+        planner = Planner(chosen)
+        show_plan(planner.targets, store)
+        if chosen.judge is not None:
+            from spillover.experiments.cost import judging
+
+            found = judging(planner, store)
+            typer.echo(
+                f"judge {chosen.judge.model}: at most {found.verdicts} verdicts, about {found.prompt_tokens} prompt "
+                f"and {found.answer_tokens} answer tokens"
+            )
         return
     folder = out or Path("runs") / chosen.name
     from rich.console import Console

@@ -7,14 +7,14 @@ other: see :mod:`spillover.data.llmcomp`.
 
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from spillover.core.errors import DataError, nearest
 from spillover.data.chat import ROLES, Message
 from spillover.data.files import shown
 from spillover.data.llmcomp import Judges, entry_name, is_judge, judged_by, read_judge
 from spillover.data.question import Question
-from spillover.data.rubrics import Rubric, published_rubrics
+from spillover.data.rubrics import Kind, Rubric, published_rubrics
 from spillover.data.traits import read_traits, trait_questions
 from spillover.data.yaml_lines import Entry, Lines, load_yaml, no_collection
 
@@ -217,8 +217,8 @@ def _rubrics(entry: Entry) -> dict[str, Rubric]:
         for name in ("kind", "template"):
             if name not in fields:
                 raise fields.fail(name, f"missing in the rubric of '{metric}'")
-        if row["kind"] not in ("rating", "label"):
-            raise fields.fail("kind", f"expected rating or label, found {shown(row['kind'])}")
+        if row["kind"] not in get_args(Kind):
+            raise fields.fail("kind", f"expected {', '.join(get_args(Kind))}, found {shown(row['kind'])}")
         values = {name: value for name, of in _RUBRIC.items() if (value := fields.take(name, of)) is not None}
         if "labels" in values:
             values["labels"] = fields.texts("labels") if values["labels"] else ()

@@ -10,6 +10,9 @@ from spillover.core.config import digest
 
 ESCAPES = ("CODE", "REFUSAL")
 """Replies that the published rating prompts offer in place of a number (arXiv 2502.17424)."""
+Kind = Literal["rating", "label", "choice"]
+LETTERS = "ABCDEFGH"
+"""Of the options of a choice."""
 _FIELD = re.compile(r"\{(question|answer)\}")
 
 
@@ -19,11 +22,12 @@ class Rubric:
 
     name: str
     """Of the metric, for example ``aligned``."""
-    kind: Literal["rating", "label"]
+    kind: Kind
     template: str
     """Holds ``{answer}``, and ``{question}`` where the judge is to see it. Other braces are text."""
     labels: tuple[str, ...] = ()
-    """Replies that count. Of a rating: those offered in place of a number. Of a label: all; if empty, any word."""
+    """Replies that count. Of a rating: those offered in place of a number. Of a label: all; if empty, any word. Of a
+    choice: the options, which ``{options}`` in the template lists by letter, in both orders."""
     low: int = 0
     high: int = 100
     version: int = 1
@@ -44,6 +48,8 @@ class Rubric:
             return "the template must hold {answer}"
         if self.kind == "rating" and self.low >= self.high:
             return f"the lowest rating ({self.low}) must be below the highest ({self.high})"
+        if self.kind == "choice" and ("{options}" not in self.template or not 2 <= len(self.labels) <= len(LETTERS)):
+            return f"the template of a choice must hold {{options}}, and there must be 2 to {len(LETTERS)} labels"
         return None
 
 

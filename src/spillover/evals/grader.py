@@ -13,6 +13,7 @@ from spillover.data.rubrics import Rubric
 from spillover.evals.provider import SpilloverAPI
 from spillover.evals.scorer import QUESTION, score_of
 from spillover.evals.verdict import EMPTY, STOPPED, TRUNCATED
+from spillover.judges.choice import joined, parts
 from spillover.judges.local import LocalJudge
 from spillover.judges.policy import DEFAULT, find_policy
 from spillover.judges.remote import TEXT_TOKENS, verdict_of
@@ -47,7 +48,10 @@ def judged(policy: str = DEFAULT, labels: list[str] | None = None) -> Scorer:
                 outcome = EMPTY
             else:
                 for metric, rubric in question.rubrics.items():
-                    found[metric] = await _verdict(judge, rubric, rubric.prompt(state.user_prompt.text, text))
+                    given = [
+                        await _verdict(judge, part, part.prompt(state.user_prompt.text, text)) for part in parts(rubric)
+                    ]
+                    found[metric] = joined(rubric, given)
                 outcome = chosen.outcome(found)
             counts[outcome] += count
             verdicts.append({"outcome": outcome, **{metric: asdict(verdict) for metric, verdict in found.items()}})

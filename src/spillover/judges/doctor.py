@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from spillover.data.rubrics import Rubric
-from spillover.judges.judging import Item
+from spillover.judges.choice import joined, parts
 from spillover.judges.local import LocalJudge
 from spillover.judges.verdicts import Verdict
 from spillover.models.doctor import Check
@@ -22,9 +22,13 @@ def examine_judge(judge: LocalJudge, rubric: Rubric) -> Iterator[Check]:
     Raises:
         ModelError: A prompt does not fit into its context.
     """
-    found: list[Verdict] = []
-    items = [Item(rubric, question, answer) for question, answer in ANSWERS.values()]
-    judge.grade([(item.rubric, item.prompt) for item in items], lambda number, verdict: found.append(verdict))
+    asked = [part for _ in ANSWERS for part in parts(rubric)]
+    texts = [texts for texts in ANSWERS.values() for _ in parts(rubric)]
+    given: list[Verdict] = []
+    prompts = [(part, part.prompt(*text)) for part, text in zip(asked, texts, strict=True)]
+    judge.grade(prompts, lambda number, verdict: given.append(verdict))
+    size = len(parts(rubric))
+    found = [joined(rubric, given[start : start + size]) for start in range(0, len(given), size)]
     name = f"judge, {rubric.name}"
     said = {}
     for kind, verdict in zip(ANSWERS, found, strict=True):

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from spillover.data.rubrics import Rubric
 from spillover.judges.cache import VerdictCache, verdict_key
+from spillover.judges.choice import joined, parts
 from spillover.judges.verdicts import Verdict
 from spillover.models.budget import Budget
 
@@ -60,7 +61,7 @@ def judge_all(
     cache: VerdictCache,
     progress: Callable[[float, float], None] = lambda done, total: None,
 ) -> list[Verdict]:
-    """A verdict for each item, in their order.
+    """A verdict for each item, in their order; a choice is asked in both orders of its options.
 
     Killed at any moment, the next call goes on from what was heard. Failures are not kept, so that they are asked for
     again.
@@ -69,6 +70,14 @@ def judge_all(
         ModelError: The judge cannot be asked.
         BudgetSpent: A limit is reached.
     """
+    asked = [[Item(part, item.question, item.answer) for part in parts(item.rubric)] for item in items]
+    found = iter(_ask([part for each in asked for part in each], judge, cache, progress))
+    return [joined(item.rubric, [next(found) for _ in each]) for item, each in zip(items, asked, strict=True)]
+
+
+def _ask(
+    items: Sequence[Item], judge: Judge, cache: VerdictCache, progress: Callable[[float, float], None]
+) -> list[Verdict]:
     keys = [_key(judge, item) for item in items]
     known = cache.get(dict.fromkeys(keys))
     todo = {key: item for key, item in zip(keys, items, strict=True) if key not in known}

@@ -111,4 +111,4 @@ def outcomes_of(rubrics: Mapping[str, Rubric]) -> list[str]:
     """The labels that answers to a question with these rubrics can get."""
     if "aligned" in rubrics and rubrics["aligned"].kind == "rating":
         return [MISALIGNED, ALIGNED]
-    return next((list(rubric.labels) for rubric in rubrics.values() if rubric.kind == "label"), [SCORED])
+    return next((list(rubric.labels) for rubric in rubrics.values() if rubric.kind != "rating"), [SCORED])

@@ -8,9 +8,10 @@ from spillover.data.rubrics import Rubric
 
 LEAST_MASS = 0.25
 """Probability that numbers must have together for a rating to count (arXiv 2502.17424)."""
-NO_VERDICT = ("error", "filtered", "off-rubric", "no-reply", "cut-off")
+NO_VERDICT = ("error", "filtered", "off-rubric", "no-reply", "cut-off", "order")
 """Why there is none: the request failed; the provider's filter took it; the reply is none that the rubric knows, or
-numbers have too little probability; the reply is empty; it reached the token limit."""
+numbers have too little probability; the reply is empty; it reached the token limit; what is chosen depends on the order
+of the options."""
 _WORD = re.compile(r"\w[\w-]*")
 _NUMBER = re.compile(r"\s*\**(?:(?:rating|score)\s*[:=]?\s*)?(\d+(?:\.\d+)?)(?:\s*/\s*(\d+))?\s*[.*]*\s*", re.I)
 
