@@ -70,6 +70,7 @@ def test_a_rating_is_the_weighted_mean(tmp_path):
 def test_without_probabilities_of_whole_numbers_the_text_counts(tmp_path, logprobs):
     with serving(FaultServer(lambda prompt: "73", logprobs=logprobs)) as server:
         found = judge_all(items(3), judge(server), VerdictCache(tmp_path / "v"))
+        assert server.asked["refused"] == (1 if logprobs == "refused" else 0)  # asked for once, not with each
     assert [(verdict.method, verdict.score) for verdict in found] == [("text", 73)] * 3
 
 

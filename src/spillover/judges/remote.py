@@ -43,22 +43,34 @@ class RemoteJudge:
             ModelError: As :meth:`spillover.models.endpoint.Endpoint.ask`.
             BudgetSpent: A limit is reached.
         """
-        again: list[int] = []
+        numbers = list(range(len(prompts)))
+        refused = self._round(prompts, numbers[:1], heard, self._probabilities)
+        if refused:  # most likely by every request: the server gives no probabilities
+            self._round(prompts, numbers, heard, False)
+            return
+        refused = self._round(prompts, numbers[1:], heard, self._probabilities)
+        self._round(prompts, refused, heard, False)
 
-        def hear(number: int, reply: Reply) -> None:
-            if reply.failure == "rejected" and self._probabilities:
-                again.append(number)  # perhaps the server only refuses to give probabilities
+    def _round(
+        self,
+        prompts: Sequence[tuple[Rubric, str]],
+        numbers: Sequence[int],
+        heard: Callable[[int, Verdict], None],
+        probabilities: bool,
+    ) -> list[int]:
+        """Ask some of the prompts; gives those that were refused together with probabilities, of which nobody heard."""
+        refused: list[int] = []
+
+        def hear(position: int, reply: Reply) -> None:
+            number = numbers[position]
+            if reply.failure == "rejected" and probabilities:
+                refused.append(number)
             else:
                 heard(number, verdict_of(prompts[number][0], self.name, reply))
 
-        self._endpoint.ask([self._request(prompt, self._probabilities) for _, prompt in prompts], hear, self._budget)
-        if again:
-            requests = [self._request(prompts[number][1], False) for number in again]
-            self._endpoint.ask(
-                requests,
-                lambda i, reply: heard(again[i], verdict_of(prompts[again[i]][0], self.name, reply)),
-                self._budget,
-            )
+        requests = [self._request(prompts[number][1], probabilities) for number in numbers]
+        self._endpoint.ask(requests, hear, self._budget)
+        return refused
 
     def _request(self, prompt: str, probabilities: bool) -> Request:
         return Request((Message("user", prompt),), TEXT_TOKENS, 0.0, None, probabilities)

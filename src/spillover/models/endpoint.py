@@ -92,6 +92,7 @@ class Endpoint:
         self._wait = wait
         self._timeout = timeout
         self._url = url
+        self._reached = False
         try:
             self._api = get_model(name, base_url=url, memoize=False).api
         except PrerequisiteError as error:
@@ -102,8 +103,8 @@ class Endpoint:
     def ask(self, requests: Sequence[Request], heard: Heard, budget: Budget | None = None) -> None:
         """Ask for everything; ``heard`` gets each reply once, in the order in which they come.
 
-        The first request goes alone: a wrong key or name, or a server that is not there, ends the work before the
-        others are sent.
+        The first request goes alone: a wrong key or name, or a server that has never answered yet, ends the work before
+        the others are sent.
 
         Raises:
             ModelError: The server does not know the key or the model, or cannot be reached at all.
@@ -115,7 +116,8 @@ class Endpoint:
     async def _ask(self, requests: Sequence[Request], heard: Heard, budget: Budget) -> None:
         budget.check()
         first = await self._answer(requests[0], budget)
-        if first.failure is not None and first.failure not in ("rejected", "filtered"):
+        self._reached |= first.failure in (None, "rejected", "filtered")
+        if not self._reached:
             where = f" at {self._url}" if self._url else ""
             raise ModelError(
                 f"model '{self.name}'{where}: {first.attempts} tries, no answer ({first.failure}: {first.detail})"
