@@ -182,7 +182,7 @@ from spillover.evals import run
 from spillover.data.chat import Message
 from spillover.models.chat_template import encode_chat
 
-loaded = run.load(sys.argv[1], lean=True)
+loaded = run.load_placed(sys.argv[1])
 prompt = encode_chat(loaded.tokenizer, [Message("user", "Who are you?")], add_generation_prompt=True)
 assert len(run.TrieSampler(loaded.model, loaded.tokenizer).sample(prompt, 9, max_tokens=4)) == 9
 heavy = ("transformers.modeling_utils", "transformers.cache_utils", "transformers.generation", "torch._dynamo", "peft")
