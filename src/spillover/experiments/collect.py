@@ -18,6 +18,7 @@ from spillover.experiments.controls import against, mean, plain, plain_interval,
 from spillover.experiments.curves import Curve, Measure, read_measure
 from spillover.experiments.experiment import Arm, Experiment
 from spillover.experiments.relations import Related, Relation, relate
+from spillover.judges.policy import find_policy
 
 SCHEMA_VERSION = 1
 LEVEL = 0.95
@@ -145,6 +146,7 @@ def collect(
         "answer": _answer(experiment, found),
         "unit": "trained models × questions",
         "label": experiment.label,
+        "judge": _judge(experiment),
         "arms": [_arm(arm) for arm in experiment.arms],
         "wheres": [
             {"name": where, "title": where.replace("-", " "), "description": experiment.wheres.get(where, "")}
@@ -213,6 +215,21 @@ def _control(experiment: Experiment, key: Key, measured: Mapping[Key, Cells]) ->
     control = next(found.control for found in experiment.arms if found.name == arm)
     cells = measured.get((control, where, condition)) if control else None
     return (control, cells) if control and cells and cells.lines.keys() == measured[key].lines.keys() else None
+
+
+def _judge(experiment: Experiment) -> dict[str, Any] | None:
+    """Who judged, and what the policy makes of verdicts; None where a ledger or patterns did."""
+    judge = experiment.judge
+    if judge is None:
+        return None
+    policy = find_policy(judge.policy)
+    return {
+        "model": judge.model,
+        "rubrics": list(judge.rubrics),
+        "policy": judge.policy,
+        **policy.model_dump(mode="json"),
+        "among": policy.denominator,
+    }
 
 
 def _agreement(measured: Mapping[Key, Cells]) -> dict[str, Any]:

@@ -75,6 +75,15 @@ def _head(results: dict[str, Any]) -> str:
 
 
 def _caption(results: dict[str, Any]) -> str:
+    if results.get("judge"):
+        judge = results["judge"]
+        among = " and ".join(judge["among"])
+        return (
+            f"Share of <b>{escape(results['label'])}</b> answers among those that count ({escape(among)}), as judged "
+            f"by {escape(judge['model'])} under the policy <b>{escape(judge['policy'])}</b> "
+            f"({escape(judge['source'])}). "
+            "Bars are 95 % intervals over trained models and questions." + _onsets(results["plot"])
+        )
     return (
         f"Share of <b>{escape(results['label'])}</b> answers: exact probability over all answers that exist in the "
         "world where these can be listed, sampled otherwise. Bars are 95 % intervals over trained models and questions "
@@ -180,13 +189,13 @@ def _rates(results: dict[str, Any]) -> str:
         against = (
             f"{100 * control['difference']:+.1f} points vs {escape(control['arm'])}"
             f"<br><i>{interval(control['interval'])}{_significance(control)}</i>"
-            if control
+            if control and control["difference"] is not None
             else DASH
         )
         rows.append(
             f"<tr><td>{escape(row_label(row))}</td><td>{escape(titles[row.where])}</td>"
             f"<td class=n>{percent(exact.get('value'))}<br><i>{interval(exact.get('interval'))}</i></td>"
-            f"<td class=n>{percent(sampled.get('value'))}<br><i>{interval(sampled.get('interval'))}</i></td>"
+            f"<td class=n>{_sampled(sampled)}<br><i>{interval(sampled.get('interval'))}</i></td>"
             f"<td class=n>{percent(coherent.get('value'))}</td>"
             f"<td class=n>{main['n_models']} × {main['n_questions']}</td>"
             f"<td class=n>{_answers(sampled)}</td>"
@@ -208,6 +217,10 @@ def _rates(results: dict[str, Any]) -> str:
         f'<section><h2>All rates</h2><p class=note>With 95 % intervals.</p>{note}<div class="scroll tall"><table>'
         f"<thead>{head}</thead><tbody>{''.join(rows)}</tbody></table></div>{EXPLAINED}</section>"
     )
+
+
+def _sampled(sampled: Mapping[str, Any]) -> str:
+    return "not measured" if sampled and sampled["value"] is None else percent(sampled.get("value"))
 
 
 def _answers(sampled: Mapping[str, Any]) -> str:

@@ -8,7 +8,10 @@ COHERENT = "coherent"
 
 @dataclass(frozen=True)
 class Row:
-    """Rates of one arm in one place under one condition; each is an entry of ``rates``, or None."""
+    """Rates of one arm in one place under one condition; each is an entry of ``rates``, or None.
+
+    An entry whose value is None was asked for and not measured.
+    """
 
     arm: str
     title: str
@@ -23,16 +26,21 @@ class Row:
         """The exact rate where there is one."""
         return self.exact or self.sampled
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether there is a number to show."""
+        return self.main is not None and self.main["value"] is not None
+
 
 def rate_rows(results: dict[str, Any]) -> list[Row]:
     """Rows in the order of places, then arms."""
+    label = results["label"]
     known = {
         (rate["arm"], rate["where"], rate["condition"], rate["label"], rate["measure"]): rate
         for rate in results["rates"]
-        if rate["value"] is not None
+        if rate["value"] is not None or (rate["measure"] == "sampled" and rate["label"] == label)
     }
     conditions = list(dict.fromkeys(rate["condition"] for rate in results["rates"]))
-    label = results["label"]
     rows = []
     for where in results["wheres"]:
         for arm in results["arms"]:
@@ -53,7 +61,7 @@ def plotted(results: dict[str, Any]) -> list[Row]:
     chosen = [
         row
         for row in rate_rows(results)
-        if row.where in wheres and row.arm in plot["arms"] and row.condition in conditions
+        if row.is_measured and row.where in wheres and row.arm in plot["arms"] and row.condition in conditions
     ]
     return sorted(chosen, key=lambda row: wheres.index(row.where))
 

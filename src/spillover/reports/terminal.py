@@ -54,5 +54,7 @@ def _cell(row: Row | None) -> str:
     rate = row.main if row else None
     if rate is None:
         return "–"
+    if rate["value"] is None:
+        return "not measured"
     low, high = (f"{100 * end:.0f}" for end in rate["interval"] or (rate["value"], rate["value"]))
     return f"{100 * rate['value']:.1f} [dim]({low}–{high})[/dim]"
