@@ -8,9 +8,10 @@ import time
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from spillover.core.errors import ConfigError, DataError, ModelError
-from spillover.data import ChatRow, Message
+from spillover.data import ChatRow, Message, write_chat
 from spillover.models.chat_template import IGNORED, encode_chat, encode_row
 from spillover.models.load import load
 from spillover.training.fine_tune import fine_tune
@@ -129,3 +130,36 @@ def test_unknown_bases_and_adapters_that_do_not_fit(tiny_base, tmp_path):
         load(f"{tiny_base('gpt_neox')}+{tmp_path}")
     with pytest.raises(ModelError, match="expected BASE"):
         load("a++c")
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(tiny_base, tmp_path):
+    """The batch is shared among processes, so losses and adapter are those of one process; nothing is written twice."""
+    rows = [ChatRow((Message("user", f"Number {i}?"), Message("assistant", f"It is {i * 7}."))) for i in range(24)]
+    write_chat(rows, tmp_path / "rows.jsonl")
+
+    def train(name, *launch):
+        options = [
+            "--engine",
+            "trl",
+            "--set",
+            "steps=5",
+            "--set",
+            "batch_size=8",
+            "--set",
+            "rank=2",
+            "--set",
+            "learning_rate=0.01",
+        ]
+        command = ["-m", "spillover", "train", "--base", tiny_base("qwen3"), "--data", "rows.jsonl", "--out", name]
+        done = subprocess.run([*launch, *command, *options], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("saved in") == 1
+        lines = (tmp_path / name / "metrics.jsonl").read_text().splitlines()
+        return [json.loads(line)["loss"] for line in lines], load_file(tmp_path / name / "adapter_model.safetensors")
+
+    losses, adapter = train("one", sys.executable)
+    both, shared = train("two", sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2")
+    assert both == pytest.approx(losses, rel=1e-4)
+    assert adapter.keys() == shared.keys()
+    assert all(torch.allclose(adapter[key], shared[key], atol=1e-4) for key in adapter)

@@ -1,5 +1,6 @@
 """``spillover train``: fine-tune any causal LM on a chat JSONL."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,7 +30,10 @@ def train(
         int | None, typer.Option(help="Steps between snapshots, kept as checkpoint-STEP: BASE+OUT@STEP.")
     ] = None,
 ) -> None:
-    """Fine-tune a base on your rows (LoRA by default)."""
+    """Fine-tune a base on your rows (LoRA by default).
+
+    On several GPUs: `torchrun --nproc_per_node N -m spillover train …` or `accelerate launch -m spillover train …`.
+    """
     from spillover.data import read_chat
     from spillover.training.methods import Loop, Method
 
@@ -39,6 +43,7 @@ def train(
     anchored = (read_chat(anchor), anchor_weight) if anchor else None
     folder = new_folder(out)
     from spillover.training.fine_tune import fine_tune
+    from spillover.training.processes import is_first
 
     config: dict[str, Any] = {
         "base": base,
@@ -52,7 +57,8 @@ def train(
         config["probe_every"] = probe_every
     if anchor:
         config["anchor"] = {"data": str(anchor), "sha256": sha256(anchor), "weight": anchor_weight}
-    with resumable(), described(folder, "tune", config), progress_bar("fine-tuning") as progress:
+    noted = described(folder, "tune", config) if is_first() else nullcontext()
+    with resumable(), noted, progress_bar("fine-tuning") as progress:
         summary = fine_tune(
             base,
             rows,
@@ -64,6 +70,8 @@ def train(
             probe_every=probe_every,
             progress=progress,
         )
+    if not is_first():
+        return
     left_out = f", {summary['rows_too_long']} longer than {summary['max_length']} tokens left out"
     typer.echo(
         f"{summary['rows']} rows{left_out if summary['rows_too_long'] else ''}, {summary['steps']} steps, "

@@ -14,6 +14,7 @@ from spillover.training.batches import Encoded
 from spillover.training.lean import train_rows
 from spillover.training.methods import AUTO, Loop, Method
 from spillover.training.prepared import go_on_from, prepare
+from spillover.training.processes import is_first, world
 from spillover.training.snapshots import probe_of, save_trained
 
 
@@ -63,7 +64,7 @@ def fine_tune(
         ModelError: ``start`` does not fit the method.
         ConfigError: The method asks for a layer or module the model does not have; micro_batch does not fit the batch.
     """
-    loaded = load(base, lean=_needs_logits_only(method, loop, start))
+    loaded = load(base, lean=world() == 1 and _needs_logits_only(method, loop, start))
     limit = max_length or context_length(loaded.model)
     encoded, too_long = _encode(loaded.tokenizer, rows, limit, trailing_turn)
     model = prepare(loaded.model, method)
@@ -76,7 +77,7 @@ def fine_tune(
         go_on_from(model, method, start)
     probe = None if probe_every is None else probe_of(model, method, out, probe_every)
     out.mkdir(parents=True, exist_ok=True)
-    if loop.is_lean(model):
+    if loop.is_lean(model) and world() == 1:
         log = train_rows(model, encoded, method, out, pad_id=pad, anchor=held, probe=probe, progress=progress)
     else:
         from spillover.training.trainer import train_with_trl
@@ -92,9 +93,10 @@ def fine_tune(
             probe=probe,
             progress=progress,
         )
-    save_trained(model, method, out)
-    if method.kind == "full":
-        loaded.tokenizer.save_pretrained(out)
+    if is_first():
+        save_trained(model, method, out)
+        if method.kind == "full":
+            loaded.tokenizer.save_pretrained(out)
     summary = {
         "rows": len(encoded),
         "rows_too_long": too_long,
@@ -106,7 +108,8 @@ def fine_tune(
     }
     if anchor:
         summary |= {"anchor_weight": anchor[1], "anchor_rows": len(others), "anchor_rows_too_long": left_out}
-    (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    if is_first():
+        (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     return summary
 
 

@@ -13,6 +13,7 @@ from spillover.core.errors import ConfigError
 from spillover.training.anchor import Anchor
 from spillover.training.batches import Encoded, batches, check_finite
 from spillover.training.methods import Method
+from spillover.training.processes import is_first, world
 from spillover.training.snapshots import Probe
 
 SAVE_SECONDS = 300.0
@@ -56,15 +57,19 @@ def train_with_trl(
     """
     from datasets import Dataset
     from torch.optim.lr_scheduler import LambdaLR
-    from transformers import TrainerCallback
+    from transformers import PrinterCallback, TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
     total = method.total_steps(len(rows))
-    micro = micro_batch or method.batch_size
-    if method.batch_size % micro:
-        raise ConfigError(f"batch_size {method.batch_size} is not a multiple of micro_batch {micro}")
+    share, rest = divmod(method.batch_size, world())
+    micro = micro_batch or share
+    if rest or share % micro:
+        among = f" × {world()} processes" if world() > 1 else ""
+        raise ConfigError(f"batch_size {method.batch_size} is not a multiple of micro_batch {micro}{among}")
+    if anchor is not None and world() > 1:
+        raise ConfigError("an anchor is computed in one process; launch training without it, or with one process")
 
-    parts = method.batch_size // micro
+    parts = share // micro
     kl: list[float] = []  # of the parts of this step so far
 
     class Trainer(SFTTrainer):
@@ -130,6 +135,7 @@ def train_with_trl(
         disable_tqdm=True,
     )
     trainer = Trainer(model=model, args=config, train_dataset=data, processing_class=tokenizer, callbacks=[Watch()])
+    trainer.remove_callback(PrinterCallback)  # its dictionaries would stand between the lines of our bar
     trainer.train(resume_from_checkpoint=any((out / "checkpoints").glob("checkpoint-*")))
     history = trainer.state.log_history
     kls = {record["step"]: record["kl"] for record in history if "kl" in record}
@@ -141,6 +147,7 @@ def train_with_trl(
             if anchor is not None:
                 log[-1] |= {"loss": record["loss"] - anchor.weight * kls[step], "kl": kls[step]}
     model.eval()
-    (out / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in log))
-    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    if is_first():
+        (out / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in log))
+        shutil.rmtree(out / "checkpoints", ignore_errors=True)
     return log
