@@ -87,7 +87,7 @@ def sha256(path: Path) -> str:
 @contextmanager
 def described(folder: Path, kind: str, config: dict[str, Any]) -> Iterator[None]:
     """Write ``stage.json`` (what was asked) before the work and ``env.json`` (with what, how long) after it."""
-    from spillover.runs.store import write_json
+    from spillover.core.disk import write_json
     from spillover.runs.versions import environment
 
     started = time.monotonic()

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from spillover.core.disk import disk
 from spillover.core.errors import DataError
-from spillover.runs.store import disk
 
 COHERENT = "coherent"
 """Share of answers that carry any label at all."""

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from spillover.core.config import digest
+from spillover.core.disk import disk
 from spillover.data.questions import Question
 from spillover.evals.answers import write_answers
 from spillover.evals.lines import Answer, answer_line
@@ -15,7 +16,6 @@ from spillover.evals.tasks import question_seed
 from spillover.evals.verdict import FILTERED, NO_ANSWER, STOPPED
 from spillover.models.budget import Budget
 from spillover.models.endpoint import Endpoint, Reply, Request
-from spillover.runs.store import disk
 
 DRAWS = "draws.jsonl"
 """What was answered so far; removed when ``answers.jsonl`` is written."""

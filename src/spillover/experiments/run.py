@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from spillover import __version__
+from spillover.core.disk import disk, write_json
 from spillover.experiments.collect import collect
 from spillover.experiments.experiment import Experiment
 from spillover.experiments.stages import Cell, Planner
 from spillover.runs.execute import Executor, execute
 from spillover.runs.stage import Stage, in_order
-from spillover.runs.store import Store, disk, write_json
+from spillover.runs.store import Store
 from spillover.runs.versions import versions
 
 

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from spillover.core.disk import write_json
 from spillover.core.errors import SpilloverError, StorageError
 from spillover.runs.stage import KINDS, Report, Stage
-from spillover.runs.store import Store, write_json
+from spillover.runs.store import Store
 from spillover.runs.versions import environment
 
 PROGRESS_SECONDS = 0.2

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spillover import __version__
+from spillover.core.disk import disk
 from spillover.core.errors import SpilloverError, StorageError
-from spillover.runs.store import Store, disk
+from spillover.runs.store import Store
 
 
 @dataclass(frozen=True)

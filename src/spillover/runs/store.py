@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from spillover.core.errors import StorageError
+from spillover.core.disk import disk, write_json
 
 HASHED_BYTES = 256 * 2**20
 """Larger files are checked by their size only."""
@@ -100,29 +100,6 @@ class Store:
         """Add a line to ``history.jsonl``: what was started and finished, in order."""
         with disk(self.root), (self.root / "history.jsonl").open("a") as handle:
             handle.write(json.dumps({"event": event, "stage": key}) + "\n")
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON so that the file is there whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    with disk(path):
-        partial.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-        partial.replace(path)
-
-
-@contextmanager
-def disk(path: Path) -> Iterator[None]:
-    """Turn a failure to write into one line for the user.
-
-    Raises:
-        StorageError: Disk full, read-only, no permission and the like.
-    """
-    try:
-        yield
-    except StorageError:
-        raise
-    except OSError as error:
-        raise StorageError(f"{error.filename or path}: cannot write there ({error.strerror})") from None
 
 
 def _mark(path: Path) -> dict[str, Any]:
