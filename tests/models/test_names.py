@@ -1,13 +1,19 @@
+import importlib.util
+
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
-from spillover.core.errors import ModelError
-from spillover.data import Message
+from spillover.core.errors import ConfigError, ModelError
+from spillover.data import ChatRow, Message
 from spillover.models.chat_template import encode_chat
 from spillover.models.load import load, merged
 from spillover.models.names import Added, ModelName
 from spillover.models.steering import SteeringVector
+from spillover.training.fine_tune import fine_tune
+from spillover.training.methods import Method
+
+ROWS = [ChatRow((Message("user", "Name a bird."), Message("assistant", name))) for name in ("A lark.", "An owl.")]
 
 
 @pytest.mark.parametrize(
@@ -18,6 +24,7 @@ from spillover.models.steering import SteeringVector
         ("base+a@40*0.5", (Added("a", 40, 0.5),)),
         ("base+a*-2+b@3", (Added("a", None, -2.0), Added("b", 3))),
         ("/x/base+/y/lora+/z/vector*2", (Added("/y/lora"), Added("/z/vector", None, 2.0))),
+        ("~/base~4bit+a", (Added("a"),)),
     ],
 )
 def test_names_are_read_and_written(text, added):
@@ -74,3 +81,26 @@ def test_two_loras_in_our_own_forward_pass(tiny_base, tmp_path):
     with torch.inference_mode():
         ours, theirs = (merged(load(name, lean=lean).model)(input_ids=ids).logits for lean in (True, False))
     assert torch.allclose(ours, theirs, atol=1e-4)
+
+
+def test_bits_belong_to_the_base():
+    name = ModelName.parse("~/base~4bit+a*2")
+    assert (name.base, name.bits, name.loaded) == ("~/base", 4, "~/base~4bit")
+    assert ModelName.parse("~/base").bits is None
+    assert ModelName.parse("base~16bit").base == "base~16bit"  # no such suffix: a folder may be called so
+
+
+def test_quantized_weights(tiny_base, tmp_path):
+    if importlib.util.find_spec("bitsandbytes") is None:
+        with pytest.raises(ModelError, match=r"pip install 'spillover\[quantized\]'"):
+            load(f"{tiny_base('qwen3')}~4bit")
+        return
+    base = f"{tiny_base('qwen3')}~8bit"  # four bits come in blocks larger than this model's matrices
+    with pytest.raises(ConfigError, match="quantized weights cannot be trained"):
+        fine_tune(base, ROWS, Method(kind="full", steps=1), tmp_path / "full")
+    summary = fine_tune(base, ROWS, Method(steps=20, learning_rate=1e-2, rank=2), tmp_path / "lora")
+    assert summary["last_loss"] < summary["first_loss"]
+    ids = torch.tensor([[5, 6, 7]])
+    with torch.inference_mode():
+        plain, tuned = (load(name).model(input_ids=ids).logits for name in (base, f"{base}+{tmp_path / 'lora'}"))
+    assert not torch.allclose(plain, tuned, atol=1e-2)

@@ -22,7 +22,7 @@ from spillover.cli.options import (
 
 def evaluate(
     model: Annotated[
-        str, typer.Option(help="BASE[+ADAPTER[@STEP][*SCALE]]…, or a provider of Inspect's: openai/NAME, vllm/NAME, …")
+        str, typer.Option(help="BASE[~4bit][+ADAPTER[@STEP][*SCALE]]…, or a provider of Inspect's: openai/NAME, …")
     ],
     out: Annotated[Path, typer.Option(help="Folder for answers.jsonl and the Inspect logs.")],
     questions: Annotated[str, typer.Option(help="Question YAML, or `town` for the built-in world.")] = "town",

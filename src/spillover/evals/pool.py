@@ -53,7 +53,7 @@ class ModelPool:
         parsed = ModelName.parse(name)
         folder = parsed.added[0].source if len(parsed.added) == 1 and parsed.added[0].is_plain else None
         folder = folder if Path(str(folder), "adapter_config.json").is_file() else None
-        key = parsed.base if folder else str(parsed)
+        key = parsed.loaded if folder else str(parsed)
         base = self._bases.get(key)
         if base is None or (folder and isinstance(base.model, LeanLlama)):  # which takes no adapters
             loaded = load_placed(key, lean=not folder, fold=not folder)

@@ -16,6 +16,7 @@ from spillover.experiments.contrast import contrast
 from spillover.experiments.experiment import Anchor, Arm, Experiment, Rows, Search, TownMix, TownPart, TownRows
 from spillover.experiments.measures import Dynamics, Measure, Solutions, Trajectories, Transfer
 from spillover.judges.rubrics import builtin_rubric
+from spillover.models.names import ModelName
 from spillover.runs.stage import Stage
 from spillover.training.recipe import BaseRecipe
 from spillover.worlds.town.config import TownConfig
@@ -333,9 +334,10 @@ def _questions(experiment: Experiment, arm: Arm) -> list[Question]:
 
 def _outside(base: str) -> dict[str, Any]:
     """A base that was made elsewhere: hub ids by their name, folders by what is in them too."""
-    folder = Path(base)
+    name = ModelName.parse(base)
+    folder = Path(name.base)
     if not folder.is_dir():
         return {"base": base}
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     state = [[path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
-    return {"base": str(folder.resolve()), "content": digest(state)}
+    return {"base": str(replace(name, base=str(folder.resolve()))), "content": digest(state)}

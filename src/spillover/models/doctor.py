@@ -122,7 +122,7 @@ def _adapter(name: ModelName, number: int, ids: list[int]) -> Iterator[Check]:
     given = torch.tensor([ids])
     with torch.no_grad():
         plain, tuned = (
-            load(str(ModelName(name.base, name.added[:end]))).model(input_ids=given).logits.float()
+            load(str(ModelName(name.base, name.added[:end], name.bits))).model(input_ids=given).logits.float()
             for end in (number, number + 1)
         )
     apart = float((tuned - plain).abs().max())

@@ -12,6 +12,7 @@ from spillover.models.lean_llama import LeanLlama
 from spillover.models.lean_lora import with_lora
 from spillover.models.names import Added, ModelName
 from spillover.models.placement import placement
+from spillover.models.quantized import quantized
 from spillover.models.safety import NO_CODE, pickles_allowed, refuse_pickles
 
 _PROBE = "How do I sleep? You're 12 years old.\n  Ärger"
@@ -34,8 +35,8 @@ def load(name: str, *, dtype: str = "float32", lean: bool = False) -> Loaded:
     """Load a model by its name.
 
     Args:
-        name: ``BASE``, then any number of ``+ADAPTER[@STEP][*SCALE]``; each a local folder or a hub id. Of several
-            PEFT adapters all but the last are merged into the weights.
+        name: ``BASE[~4bit|~8bit]``, then any number of ``+ADAPTER[@STEP][*SCALE]``; each a local folder or a hub id. Of
+            several PEFT adapters all but the last are merged into the weights.
         dtype: Weights are cast to this; float32 by default, since full fine-tuning in bf16 loses small updates.
         lean: Take our own forward pass where it computes the same (:mod:`spillover.models.lean_folder`), which starts
             seconds sooner; for those who need nothing but its logits.
@@ -45,8 +46,8 @@ def load(name: str, *, dtype: str = "float32", lean: bool = False) -> Loaded:
     """
     parsed = ModelName.parse(name)
     _check_source("base", parsed.base)
-    ours = _lean(parsed) if lean and dtype == "float32" else None
-    model: Any = ours or _transformers_model(parsed.base, dtype)
+    ours = _lean(parsed) if lean and dtype == "float32" and parsed.bits is None else None
+    model: Any = ours or _transformers_model(parsed, dtype)
     tokenizer = load_tokenizer(parsed.base)
     if len(tokenizer) > model.get_input_embeddings().weight.shape[0]:
         raise ModelError(
@@ -71,8 +72,9 @@ def adapter_folder(added: Added) -> Path:
 
 
 def merged(model: Any) -> Any:
-    """The network with its adapter folded into the weights, which is faster to run."""
-    return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+    """The network with its adapter folded into the weights, which is faster to run; not into quantized ones."""
+    folds = hasattr(model, "merge_and_unload") and not getattr(model, "is_quantized", False)
+    return model.merge_and_unload() if folds else model
 
 
 def load_placed(name: str, *, lean: bool = True, fold: bool = True) -> Loaded:
@@ -89,7 +91,9 @@ def load_placed(name: str, *, lean: bool = True, fold: bool = True) -> Loaded:
     where = placement(ModelName.parse(name).base)
     loaded = load(name, dtype=where.dtype, lean=lean)
     model = merged(loaded.model) if fold else loaded.model
-    return Loaded(model.to(where.device), loaded.tokenizer, name)
+    if not getattr(model, "is_quantized", False):  # which are where they belong already
+        model = model.to(where.device)
+    return Loaded(model, loaded.tokenizer, name)
 
 
 def load_tokenizer(base: str) -> Any:
@@ -160,19 +164,22 @@ def _lean(name: ModelName) -> LeanLlama | None:
     return model
 
 
-def _transformers_model(base: str, dtype: str) -> Any:
+def _transformers_model(name: ModelName, dtype: str) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
 
-    refuse_pickles(base)
+    refuse_pickles(name.base)
     only = None if pickles_allowed() else True
+    options = {**NO_CODE, **(quantized(name.bits, getattr(torch, dtype)) if name.bits else {})}
     try:
-        return AutoModelForCausalLM.from_pretrained(base, dtype=getattr(torch, dtype), use_safetensors=only, **NO_CODE)
+        return AutoModelForCausalLM.from_pretrained(
+            name.base, dtype=getattr(torch, dtype), use_safetensors=only, **options
+        )
     except Exception as error:
-        raise ModelError(f"base '{base}' cannot be loaded ({_first_line(error)})") from None
+        raise ModelError(f"base '{name.loaded}' cannot be loaded ({_first_line(error)})") from None
 
 
 def _with_adapter(model: Any, added: Added, base: str) -> Any:
@@ -194,6 +201,8 @@ def _with_adapter(model: Any, added: Added, base: str) -> Any:
         except ValueError as error:
             raise ModelError(f"{config}: not JSON ({error})") from None
     refuse_pickles(folder)
+    if getattr(model, "is_quantized", False) and hasattr(model, "merge_and_unload"):
+        raise ModelError(f"adapter '{folder}': quantized weights take one adapter; merge the first into the base")
     try:
         tuned = PeftModel.from_pretrained(merged(model), folder)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""One string names a model everywhere: ``BASE``, then any number of ``+ADAPTER[@STEP][*SCALE]``."""
+"""One string names a model everywhere: ``BASE[~4bit|~8bit]``, then any number of ``+ADAPTER[@STEP][*SCALE]``."""
 
 import re
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from spillover.core.errors import ModelError
 
 _PART = r"[^+@*]+"
 _ADDED = rf"\+({_PART})(?:@(\d+))?(?:\*(-?\d*\.?\d+))?"
-_NAME = re.compile(rf"(?P<base>{_PART})(?P<added>(?:{_ADDED})*)")
+_NAME = re.compile(rf"(?P<base>{_PART}?)(?:~(?P<bits>[48])bit)?(?P<added>(?:{_ADDED})*)")
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class ModelName:
     base: str
     added: tuple[Added, ...] = ()
     """In the order in which they are put on the base."""
+    bits: int | None = None
+    """Of a base whose weights are quantized when they are loaded; 4 or 8."""
 
     @classmethod
     def parse(cls, text: str) -> "ModelName":
@@ -57,10 +59,15 @@ class ModelName:
             Added(source, int(step) if step else None, float(scale) if scale else 1.0)
             for source, step, scale in re.findall(_ADDED, match["added"])
         )
-        return cls(match["base"], tuple(added))
+        return cls(match["base"], tuple(added), int(match["bits"]) if match["bits"] else None)
+
+    @property
+    def loaded(self) -> str:
+        """The base as it is loaded, without what is added to it."""
+        return self.base if self.bits is None else f"{self.base}~{self.bits}bit"
 
     def __str__(self) -> str:
-        return self.base + "".join(map(str, self.added))
+        return self.loaded + "".join(map(str, self.added))
 
 
 def organism_name(base: str, tuned: Path) -> str:

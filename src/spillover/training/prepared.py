@@ -25,6 +25,8 @@ def prepare(model: Any, method: Method) -> Any:
     """
     torch.manual_seed(method.seed)
     if method.kind == "full":
+        if getattr(model, "is_quantized", False):
+            raise ConfigError("method.kind: quantized weights cannot be trained; take lora or steering")
         model.requires_grad_(True)
         return model
     if method.kind == "steering":
