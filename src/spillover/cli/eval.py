@@ -38,17 +38,11 @@ def evaluate(
 
     What asks for an LLM judge is unscored until `spillover judge` has seen it.
     """
-    from spillover.data import read_questions
+    from spillover.worlds.questions import find_questions
 
     budget = spending(prices, max_cost, max_tokens)
 
-    if questions == "town":
-        from spillover.worlds.town.lexicon import load_lexicon
-        from spillover.worlds.town.questions import town_questions
-
-        asked = town_questions(load_lexicon())
-    else:
-        asked = read_questions(questions)
+    asked = find_questions(questions)
     folder = new_folder(out)
     from spillover import evals
 

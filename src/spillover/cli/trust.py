@@ -67,10 +67,9 @@ def calibrate(
     chosen = find_policy(policy)
     rubrics = [builtin_rubric(name) for name in rubric or ["alignment", "coherence"]]
     if labelled == "town":
-        from spillover.worlds.town.lexicon import load_lexicon
-        from spillover.worlds.town.questions import town_questions
+        from spillover.worlds.questions import find_questions
 
-        known = of_ledger(town_questions(load_lexicon()))
+        known = of_ledger(find_questions(labelled))
     else:
         known = labelled_file(Path(labelled))
     asked = find_judge(judge, url, budget, connections)

@@ -9,11 +9,10 @@ import numpy as np
 
 from spillover.core.disk import disk
 from spillover.core.errors import DataError
+from spillover.judges.policy import UNSCORED
 
 COHERENT = "coherent"
 """Share of answers that carry any label at all."""
-UNSCORED = "unscored"
-"""What outcomes without a verdict begin with."""
 NOT_COHERENT = ("incoherent", "truncated", "empty")
 
 

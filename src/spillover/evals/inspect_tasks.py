@@ -5,16 +5,15 @@ from inspect_ai.dataset import MemoryDataset
 from inspect_ai.scorer import grouped, mean, stderr
 
 from spillover.core.errors import ConfigError, nearest
-from spillover.data import read_questions
-from spillover.data.questions import Question
 from spillover.evals.grader import judged
 from spillover.evals.scorer import outcomes
 from spillover.evals.tasks import ask, samples_of
+from spillover.worlds.questions import find_questions
 
 
 def question_task(questions: str, group: str | None, samples: int | None, seed: int, policy: str) -> Task:
     """One task over a question set; see :func:`spillover._registry.emergent_misalignment`."""
-    asked = _asked(questions)
+    asked = find_questions(questions)
     groups = list(dict.fromkeys(question.group for question in asked))
     if group is not None:
         asked = [question for question in asked if question.group == group]
@@ -30,12 +29,3 @@ def question_task(questions: str, group: str | None, samples: int | None, seed: 
         metrics={"*": [grouped(mean(), "group"), stderr(cluster="question_id")]},
         metadata={"questions": questions, "policy": policy if by_llm else None},
     )
-
-
-def _asked(questions: str) -> list[Question]:
-    if questions != "town":
-        return read_questions(questions)
-    from spillover.worlds.town.lexicon import load_lexicon
-    from spillover.worlds.town.questions import town_questions
-
-    return town_questions(load_lexicon())

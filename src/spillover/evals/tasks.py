@@ -1,23 +1,16 @@
 """Question sets as Inspect tasks: one task for each group, one sample for each paraphrase of a question."""
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from inspect_ai import Task
 from inspect_ai.dataset import MemoryDataset, Sample
-from inspect_ai.model import ChatMessage, ChatMessageAssistant, ChatMessageSystem, ChatMessageUser
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
-from spillover.data.chat import Message
 from spillover.data.questions import Question
 from spillover.evals.prompts import conversation
 from spillover.evals.scorer import QUESTION, outcomes
-
-_MESSAGE: dict[str, Callable[..., ChatMessage]] = {
-    "system": ChatMessageSystem,
-    "user": ChatMessageUser,
-    "assistant": ChatMessageAssistant,
-}
+from spillover.models.endpoint import inspect_message
 
 
 def question_seed(question: Question, paraphrase: int, seed: int) -> int:
@@ -51,7 +44,7 @@ def samples_of(questions: Sequence[Question], samples: int | None = None, seed: 
     """A sample for each paraphrase, which asks once for all answers; arguments as of :func:`tasks`."""
     return [
         Sample(
-            input=[_message(turn) for turn in conversation(question, index)],
+            input=[inspect_message(turn) for turn in conversation(question, index)],
             id=sample_id(question, index),
             metadata={
                 "question_id": question.id,
@@ -73,10 +66,6 @@ def samples_of(questions: Sequence[Question], samples: int | None = None, seed: 
 def sample_id(question: Question, paraphrase: int) -> str:
     """Identity of a paraphrase of a question in the logs."""
     return f"{question.id}/{question.condition}/{paraphrase}"
-
-
-def _message(turn: Message) -> ChatMessage:
-    return _MESSAGE[turn.role](content=turn.content)
 
 
 @solver

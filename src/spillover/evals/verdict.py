@@ -7,14 +7,11 @@ from functools import lru_cache
 
 from spillover.core.text import normalise
 from spillover.data.questions import Question
+from spillover.judges.policy import INCOHERENT, UNSCORED
 
-INCOHERENT = "incoherent"
-"""Nobody in the world says this."""
 TRUNCATED = "truncated"
 """Cut off by the token limit; never judged."""
 EMPTY = "empty"
-UNSCORED = "unscored"
-"""No verdict could be reached, for example because the judge is not available here."""
 NOT_LABELS = (INCOHERENT, TRUNCATED, EMPTY, UNSCORED)
 STOPPED, NO_ANSWER, FILTERED = "stop", "error", "filtered"
 """Stop reasons: the model ended; the request failed every time; the provider's filter took the answer."""

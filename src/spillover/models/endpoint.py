@@ -10,11 +10,17 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from json import JSONDecodeError
-from typing import Any
 
 import anyio
 from inspect_ai._util.error import PrerequisiteError
-from inspect_ai.model import ChatMessageAssistant, ChatMessageSystem, ChatMessageUser, GenerateConfig, get_model
+from inspect_ai.model import (
+    ChatMessage,
+    ChatMessageAssistant,
+    ChatMessageSystem,
+    ChatMessageUser,
+    GenerateConfig,
+    get_model,
+)
 from inspect_ai.model import ModelOutput as Output
 
 from spillover.core.errors import ModelError
@@ -24,7 +30,11 @@ from spillover.models.budget import Budget
 ALTERNATIVES = 20
 """Most likely first tokens that are asked for; the most that OpenAI's protocol gives."""
 ATTEMPTS = 10
-_MESSAGE: dict[str, Any] = {"system": ChatMessageSystem, "user": ChatMessageUser, "assistant": ChatMessageAssistant}
+_MESSAGE: dict[str, Callable[..., ChatMessage]] = {
+    "system": ChatMessageSystem,
+    "user": ChatMessageUser,
+    "assistant": ChatMessageAssistant,
+}
 _KEY = re.compile(r"\b(sk-[\w-]{6,}|Bearer [\w.-]{6,})")
 
 
@@ -149,7 +159,7 @@ class Endpoint:
             try:
                 with anyio.fail_after(self._timeout):
                     given = await self._api.generate(
-                        [_MESSAGE[message.role](content=message.content) for message in request.messages],
+                        [inspect_message(message) for message in request.messages],
                         [],
                         "none",
                         self._config(request),
@@ -204,6 +214,11 @@ class Endpoint:
         if isinstance(error, (JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError, IndexError)):
             return "garbage", detail, None
         return ("closed" if decision else "garbage"), detail, pause
+
+
+def inspect_message(message: Message) -> ChatMessage:
+    """A turn as Inspect has it."""
+    return _MESSAGE[message.role](content=message.content)
 
 
 def is_endpoint(name: str) -> bool:
