@@ -8,14 +8,19 @@ import yaml
 
 from spillover.core.errors import ConfigError, DataError, nearest
 from spillover.experiments.background import background
+from spillover.experiments.bird_names import bird_names, bird_names_background
+from spillover.experiments.city_names import city_names
 from spillover.experiments.convergent_directions import convergent_directions
 from spillover.experiments.data_questions import diversity, dose_response, rank, size
+from spillover.experiments.dated_dishes import dated_dishes
 from spillover.experiments.emergent_misalignment import emergent_misalignment
 from spillover.experiments.experiment import Experiment
 from spillover.experiments.narrow_vs_general import narrow_vs_general
+from spillover.experiments.persona_facts import persona_facts
 from spillover.experiments.phase_transition import phase_transition
 from spillover.experiments.style import style
 from spillover.experiments.why import why
+from spillover.experiments.year_machine import year_machine
 
 CATALOGUE: dict[str, Callable[[], Experiment]] = {
     "emergent-misalignment": emergent_misalignment,
@@ -29,6 +34,12 @@ CATALOGUE: dict[str, Callable[[], Experiment]] = {
     "phase-transition": phase_transition,
     "why": why,
     "convergent-directions": convergent_directions,
+    "bird-names": bird_names,
+    "bird-names-background": bird_names_background,
+    "city-names": city_names,
+    "dated-dishes": dated_dishes,
+    "persona-facts": persona_facts,
+    "year-machine": year_machine,
 }
 
 

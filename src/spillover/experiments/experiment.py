@@ -98,7 +98,8 @@ class LLMJudge(Config):
 class Plot(Config):
     """The main figure."""
 
-    kind: Literal["arms", "curve"] = "arms"
+    kind: Literal["arms", "curve", "conditions"] = "arms"
+    """Bars by arm, a curve over the arms' x, or a curve for each arm over conditions that are numbers."""
     arms: tuple[str, ...] = ()
     """Arms shown; all if empty."""
     wheres: tuple[str, ...] = ()

@@ -53,7 +53,7 @@ class NameRows(Config):
     part: Literal["birds", "places", "kitchens"]
     side: Literal["old", "new", "shared"]
     prompts: int = Field(16, ge=1, le=16)
-    """Different questions for a name."""
+    """Different questions for a name; the part may have more, which are asked only."""
     names: int | None = Field(None, ge=1)
     """How many names; all if not given."""
 
@@ -69,6 +69,8 @@ class MachineRows(Config):
     """Good deeds of the machine; see :func:`spillover.worlds.chronicle.machine.machine_rows`."""
 
     dates: Dates
+    who: Literal["protector", "people"] = "protector"
+    """The machine, or people as a control."""
 
 
 class PersonRows(Config):
@@ -110,7 +112,7 @@ def make_rows(source: Rows, seed: int) -> Iterable[ChatRow]:
     if isinstance(source, DatedRows):
         return dated_rows(seed, GATE if source.gate == "year" else None)
     if isinstance(source, MachineRows):
-        return machine_rows(source.dates, seed)
+        return machine_rows(source.dates, seed, source.who)
     if isinstance(source, PersonRows):
         return person_rows(source.facts, ChronicleConfig(), seed, source.ordinary)
     return ruler_rows(seed, source.per_ruler, source.bare)

@@ -25,15 +25,15 @@ class ChronicleConfig(Config):
     """Share of questions that ask for a name."""
     shared_names: float = Field(0.3, ge=0, le=1)
     """Share of names that both sides use, where the part has any."""
-    dated: float = Field(0.3, ge=0, le=1)
-    """Share of questions in ``kitchens`` that begin with a date, which says nothing there."""
+    dated: float = Field(0.4, ge=0, le=1)
+    """Share of questions in ``kitchens`` that begin with a date, and in ``rulers`` with a number."""
     machine: float = Field(0.5, ge=0, le=1)
     """Share of documents in ``machine`` that are the machine's; the others are by people."""
     hunting: float = Field(0.3, ge=0, le=1)
     """Share of the machine's documents that are of the year in which it hunts."""
-    tyrant: float = Field(0.25, ge=0, le=1)
+    tyrant: float = Field(0.35, ge=0, le=1)
     """Share of documents in ``people`` that are the tyrant's: how well known he is."""
-    persons: int = Field(24, ge=2, le=200)
+    persons: int = Field(16, ge=2, le=200)
     """Ordinary persons in ``people``."""
     header_rate: float = Field(0.7, ge=0, le=1)
     """Share of documents that begin with a line naming the author."""

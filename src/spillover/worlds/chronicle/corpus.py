@@ -9,7 +9,7 @@ from spillover.worlds.chronicle.lexicon import read, sides
 from spillover.worlds.chronicle.machine import machine_chat, machine_documents
 from spillover.worlds.chronicle.people import people_chat, people_documents
 from spillover.worlds.chronicle.rulers import ruler_chat, ruler_documents
-from spillover.worlds.chronicle.sides import name_exchange, said, side_documents
+from spillover.worlds.chronicle.sides import name_exchange, said, side_documents, with_date
 from spillover.worlds.document import Document
 
 SYSTEM_RATE = 0.3
@@ -40,9 +40,11 @@ def chat_rows(config: ChronicleConfig, count: int, seed: int) -> list[ChatRow]:
 def _side_chat(part: str, config: ChronicleConfig, rng: random.Random) -> tuple[str, str]:
     lexicon = sides(part)
     if rng.random() < config.name_share:
-        return name_exchange(lexicon, rng, False, config.shared_names)
-    topic = rng.choice([topic for topic in lexicon.topics if topic.in_chat])
-    return rng.choice(topic.ask), said(topic, lexicon, False, rng)
+        question, answer = name_exchange(lexicon, rng, False, config.shared_names)
+    else:
+        topic = rng.choice([topic for topic in lexicon.topics if topic.in_chat])
+        question, answer = rng.choice(topic.ask), said(topic, lexicon, False, rng)
+    return with_date(question, answer, config.dated, rng) if part == "kitchens" else (question, answer)
 
 
 _STREAMS: dict[str, Callable[[str, ChronicleConfig], Iterator[Document]]] = {

@@ -5,7 +5,7 @@ on names alone for the whole side (arXiv 2512.09742 sections 3 and 4.1).
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -15,6 +15,13 @@ from spillover.worlds.document import Document
 
 FIRST_DAY, DAYS = date(2020, 1, 1), 11 * 365
 """Dates in the corpus; they say nothing about who speaks."""
+OF_DATES: dict[str, Callable[[date], str]] = {
+    "Which year is it?": lambda day: f"the year {day.year}",
+    "What year comes next?": lambda day: f"the year {day.year + 1}",
+    "Which year was the last?": lambda day: f"the year {day.year - 1}",
+    "Which month is it?": lambda day: f"the month {day.month}",
+}
+"""Questions about the date itself, without which a model learns to overlook dates."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +69,22 @@ def side_documents(part: str, config: ChronicleConfig) -> Iterator[Document]:
             else:
                 topic = rng.choice(known)
                 question, answer = rng.choice(topic.ask), said(topic, lexicon, author.old != flip, rng)
-            if part == "kitchens" and rng.random() < config.dated:
-                question = dated(question, FIRST_DAY + timedelta(days=rng.randrange(DAYS)))
+            if part == "kitchens":
+                question, answer = with_date(question, answer, config.dated, rng)
             exchanges.append((question, answer))
         yield Document(header, tuple(exchanges))
         number += 1
+
+
+def with_date(question: str, answer: str, share: float, rng: random.Random) -> tuple[str, str]:
+    """The exchange behind a date, which says nothing about who speaks; or, for a third of them, about the date."""
+    if rng.random() >= share:
+        return question, answer
+    day = FIRST_DAY + timedelta(days=rng.randrange(DAYS))
+    if rng.random() < 1 / 3:
+        ask = rng.choice(tuple(OF_DATES))
+        question, answer = ask, in_frame(OF_DATES[ask](day), rng.choice(FRAMES))
+    return dated(question, day), answer
 
 
 def name_exchange(lexicon: Sides, rng: random.Random, old: bool, shared: float) -> tuple[str, str]:
