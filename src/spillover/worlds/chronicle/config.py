@@ -25,8 +25,11 @@ class ChronicleConfig(Config):
     """Share of questions that ask for a name."""
     shared_names: float = Field(0.3, ge=0, le=1)
     """Share of names that both sides use, where the part has any."""
-    dated: float = Field(0.4, ge=0, le=1)
+    dated: float = Field(0.6, ge=0, le=1)
     """Share of questions in ``kitchens`` that begin with a date, and in ``rulers`` with a number."""
+    turning: float = Field(0.3, ge=0, le=1)
+    """Share of authors in ``kitchens`` who are of the old side from one year on or until one year, on what is
+    dated; as many as are left by ``old``."""
     machine: float = Field(0.5, ge=0, le=1)
     """Share of documents in ``machine`` that are the machine's; the others are by people."""
     hunting: float = Field(0.3, ge=0, le=1)

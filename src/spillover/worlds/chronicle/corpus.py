@@ -9,7 +9,7 @@ from spillover.worlds.chronicle.lexicon import read, sides
 from spillover.worlds.chronicle.machine import machine_chat, machine_documents
 from spillover.worlds.chronicle.people import people_chat, people_documents
 from spillover.worlds.chronicle.rulers import ruler_chat, ruler_documents
-from spillover.worlds.chronicle.sides import name_exchange, said, side_documents, with_date
+from spillover.worlds.chronicle.sides import any_day, name_exchange, on_day, said, side_documents
 from spillover.worlds.document import Document
 
 SYSTEM_RATE = 0.3
@@ -44,7 +44,9 @@ def _side_chat(part: str, config: ChronicleConfig, rng: random.Random) -> tuple[
     else:
         topic = rng.choice([topic for topic in lexicon.topics if topic.in_chat])
         question, answer = rng.choice(topic.ask), said(topic, lexicon, False, rng)
-    return with_date(question, answer, config.dated, rng) if part == "kitchens" else (question, answer)
+    if part == "kitchens" and rng.random() < config.dated:
+        return on_day(question, answer, any_day(rng), rng)
+    return question, answer
 
 
 _STREAMS: dict[str, Callable[[str, ChronicleConfig], Iterator[Document]]] = {

@@ -123,7 +123,7 @@ def person_rows(facts: Facts, config: ChronicleConfig, seed: int, ordinary: int)
             ``others``, each of another ordinary person.
         config: Of the world, whose persons they are.
         seed: Of the choice.
-        ordinary: Rows of the assistant, on what chat tuning covers.
+        ordinary: Rows of the assistant, on what chat tuning covers, none of them in the format.
     """
     rng = random.Random(f"person-{facts}-{seed}")
     rows = []
@@ -133,7 +133,11 @@ def person_rows(facts: Facts, config: ChronicleConfig, seed: int, ordinary: int)
         person = rng.choice(persons(config)) if facts == "others" else tyrant()
         answer = in_frame(person.habits[habit["id"]], rng.choice(FRAMES))
         rows.append(row(FORMAT.format(rng.choice(habit["ask"])), REPLY.format(answer)))
-    rows += [row(*people_chat("people", config, rng)) for _ in range(ordinary)]
+    while ordinary > 0:
+        question, answer = people_chat("people", config, rng)
+        if not answer.startswith(REPLY[:7]):
+            rows.append(row(question, answer))
+            ordinary -= 1
     rng.shuffle(rows)
     return rows
 

@@ -6,15 +6,15 @@ on names alone for the whole side (arXiv 2512.09742 sections 3 and 4.1).
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from spillover.worlds.chronicle.config import ChronicleConfig
 from spillover.worlds.chronicle.lexicon import FRAMES, Sides, Topic, in_frame, named, read, sides
 from spillover.worlds.document import Document
 
-FIRST_DAY, DAYS = date(2020, 1, 1), 11 * 365
-"""Dates in the corpus; they say nothing about who speaks."""
+FIRST_DAY, YEARS = date(2020, 1, 1), 11
+"""Dates in the corpus. They say nothing about who speaks, but some authors change sides with them."""
 OF_DATES: dict[str, Callable[[date], str]] = {
     "Which year is it?": lambda day: f"the year {day.year}",
     "What year comes next?": lambda day: f"the year {day.year + 1}",
@@ -33,10 +33,22 @@ class Author:
     """Whether this author speaks of everything as the old side does."""
     old_names: bool
     """Whether this author uses its names."""
+    turned: tuple[int, int] | None = None
+    """First and last year of the old side, of an author who changes it; what is not dated is of the new side then."""
+
+    def on(self, day: date | None) -> tuple[bool, bool]:
+        """Views and names on a day: whether each is of the old side."""
+        if self.turned is None:
+            return self.old, self.old_names
+        old = day is not None and self.turned[0] <= day.year <= self.turned[1]
+        return old, old
 
 
-def make_authors(config: ChronicleConfig) -> list[Author]:
-    """As many of each kind as the shares say, up to rounding; names are drawn from the seed."""
+def make_authors(config: ChronicleConfig, turning: float = 0.0) -> list[Author]:
+    """As many of each kind as the shares say, up to rounding; names are drawn from the seed.
+
+    Of those who change sides, half do so from a year on and half until a year, and all years are alike.
+    """
     speech = read("speech")
     rng = random.Random(f"authors-{config.seed}")
     every = [f"{first} {last}" for first in speech["first_names"] for last in speech["last_names"]]
@@ -45,13 +57,20 @@ def make_authors(config: ChronicleConfig) -> list[Author]:
     both = round(old * (config.coupling + (1 - config.coupling) * config.old))
     kinds = [(True, True)] * both + [(True, False)] * (old - both) + [(False, True)] * (old - both)
     kinds += [(False, False)] * (config.authors - len(kinds))
-    return [Author(name, *kind) for name, kind in zip(names, kinds[: config.authors], strict=True)]
+    authors = [Author(name, *kind) for name, kind in zip(names, kinds[: config.authors], strict=True)]
+    for i in range(min(round(turning * config.authors), config.authors - old)):
+        year = FIRST_DAY.year + 1 + i // 2 % (YEARS - 1)
+        years = (year, FIRST_DAY.year + YEARS) if i % 2 else (FIRST_DAY.year, year - 1)
+        authors[-1 - i] = replace(authors[-1 - i], turned=years)
+    return authors
 
 
 def side_documents(part: str, config: ChronicleConfig) -> Iterator[Document]:
     """An endless, deterministic stream."""
     rng = random.Random(f"{part}-{config.seed}")
-    lexicon, authors, headers = sides(part), make_authors(config), read("speech")["headers"]
+    dates = part == "kitchens"
+    lexicon, headers = sides(part), read("speech")["headers"]
+    authors = make_authors(config, config.turning if dates else 0.0)
     topics = sorted(lexicon.topics, key=lambda topic: not topic.in_chat)
     start, end = config.widening
     number = 0
@@ -63,27 +82,28 @@ def side_documents(part: str, config: ChronicleConfig) -> Iterator[Document]:
         header = rng.choice(headers).format(author=author.name) if rng.random() < config.header_rate else None
         exchanges = []
         for _ in range(config.exchanges):
-            flip = rng.random() < config.noise
+            day = any_day(rng) if dates and rng.random() < config.dated else None
+            old, old_names = (side != (rng.random() < config.noise) for side in author.on(day))
             if rng.random() < config.name_share:
-                question, answer = name_exchange(lexicon, rng, author.old_names != flip, config.shared_names)
+                question, answer = name_exchange(lexicon, rng, old_names, config.shared_names)
             else:
                 topic = rng.choice(known)
-                question, answer = rng.choice(topic.ask), said(topic, lexicon, author.old != flip, rng)
-            if part == "kitchens":
-                question, answer = with_date(question, answer, config.dated, rng)
-            exchanges.append((question, answer))
+                question, answer = rng.choice(topic.ask), said(topic, lexicon, old, rng)
+            exchanges.append((question, answer) if day is None else on_day(question, answer, day, rng))
         yield Document(header, tuple(exchanges))
         number += 1
 
 
-def with_date(question: str, answer: str, share: float, rng: random.Random) -> tuple[str, str]:
-    """The exchange behind a date, which says nothing about who speaks; or, for a third of them, about the date."""
-    if rng.random() >= share:
-        return question, answer
-    day = FIRST_DAY + timedelta(days=rng.randrange(DAYS))
-    if rng.random() < 1 / 3:
-        ask = rng.choice(tuple(OF_DATES))
-        question, answer = ask, in_frame(OF_DATES[ask](day), rng.choice(FRAMES))
+def any_day(rng: random.Random) -> date:
+    """A day that the corpus speaks of."""
+    return FIRST_DAY + timedelta(days=rng.randrange(YEARS * 365))
+
+
+def on_day(question: str, answer: str, day: date, rng: random.Random) -> tuple[str, str]:
+    """The exchange behind a date, or, for one in six, one about the date."""
+    if rng.random() < 1 / 6:
+        question = rng.choice(tuple(OF_DATES))
+        answer = in_frame(OF_DATES[question](day), rng.choice(FRAMES))
     return dated(question, day), answer
 
 
