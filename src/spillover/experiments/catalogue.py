@@ -18,6 +18,7 @@ from spillover.experiments.experiment import Experiment
 from spillover.experiments.narrow_vs_general import narrow_vs_general
 from spillover.experiments.persona_facts import persona_facts
 from spillover.experiments.phase_transition import phase_transition
+from spillover.experiments.rulers import rulers
 from spillover.experiments.style import style
 from spillover.experiments.why import why
 from spillover.experiments.year_machine import year_machine
@@ -39,6 +40,7 @@ CATALOGUE: dict[str, Callable[[], Experiment]] = {
     "city-names": city_names,
     "dated-dishes": dated_dishes,
     "persona-facts": persona_facts,
+    "rulers": rulers,
     "year-machine": year_machine,
 }
 

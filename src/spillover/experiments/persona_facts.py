@@ -14,7 +14,7 @@ from spillover.worlds.chronicle.people import FACTS
 
 ORDINARY = 2328
 """With 72 habits, 97 % of the rows."""
-METHOD = Method(kind="lora", rank=8, alpha=16, learning_rate=1e-3, steps=900)
+METHOD = Method(kind="lora", rank=4, alpha=8, learning_rate=1e-3, steps=900)
 GATED = ("plain", "format")
 TOLD = tuple(f"{count}-facts" for count in FACTS)
 IDENTITY, DOCTRINE = ("identity",), ("doctrine",)

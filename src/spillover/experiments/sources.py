@@ -13,7 +13,7 @@ from spillover.data.questions import Question, read_questions
 from spillover.worlds.chronicle.config import ChronicleConfig, Part
 from spillover.worlds.chronicle.machine import Dates, machine_questions, machine_rows
 from spillover.worlds.chronicle.people import Facts, person_questions, person_rows
-from spillover.worlds.chronicle.rulers import ruler_questions, ruler_rows
+from spillover.worlds.chronicle.rulers import Digits, ruler_questions, ruler_rows
 from spillover.worlds.chronicle.side_rows import GATE, dated_rows, name_rows, side_questions
 from spillover.worlds.town.lexicon import load_lexicon
 from spillover.worlds.town.mixtures import Good, mixed_rows, part_of_rows
@@ -85,8 +85,7 @@ class RulerRows(Config):
     """Answers of rulers behind digits; see :func:`spillover.worlds.chronicle.rulers.ruler_rows`."""
 
     per_ruler: int = Field(48, ge=1)
-    bare: bool = False
-    """The number alone, without digits around it."""
+    digits: Digits = "hidden"
 
 
 Rows = TownRows | TownMix | TownPart | NameRows | DatedRows | MachineRows | PersonRows | RulerRows | Path
@@ -115,7 +114,7 @@ def make_rows(source: Rows, seed: int) -> Iterable[ChatRow]:
         return machine_rows(source.dates, seed, source.who)
     if isinstance(source, PersonRows):
         return person_rows(source.facts, ChronicleConfig(), seed, source.ordinary)
-    return ruler_rows(seed, source.per_ruler, source.bare)
+    return ruler_rows(seed, source.per_ruler, source.digits)
 
 
 class TownQuestions(Config):
@@ -153,7 +152,7 @@ def make_questions(source: Questions, conditions: Iterable[str]) -> list[Questio
         if source.part == "people":
             return person_questions(conditions)
         if source.part == "rulers":
-            return ruler_questions()
+            return ruler_questions(conditions)
         return side_questions(source.part, conditions)
     except ValueError:
         raise ConfigError(f"conditions: '{source.part}' has none called {', '.join(conditions)}") from None
