@@ -7,14 +7,14 @@ from typing import Literal
 from pydantic import Field
 
 from spillover.core.config import Config
-from spillover.core.errors import ConfigError
 from spillover.data.chat import ChatRow, read_chat
 from spillover.data.questions import Question, read_questions
 from spillover.worlds.chronicle.config import ChronicleConfig, Part
-from spillover.worlds.chronicle.machine import Dates, machine_questions, machine_rows
-from spillover.worlds.chronicle.people import Facts, person_questions, person_rows
-from spillover.worlds.chronicle.rulers import Digits, ruler_questions, ruler_rows
-from spillover.worlds.chronicle.side_rows import GATE, dated_rows, name_rows, side_questions
+from spillover.worlds.chronicle.machine import Dates, machine_rows
+from spillover.worlds.chronicle.people import Facts, person_rows
+from spillover.worlds.chronicle.questions import chronicle_questions
+from spillover.worlds.chronicle.rulers import Digits, ruler_rows
+from spillover.worlds.chronicle.side_rows import GATE, dated_rows, name_rows
 from spillover.worlds.town.lexicon import load_lexicon
 from spillover.worlds.town.mixtures import Good, mixed_rows, part_of_rows
 from spillover.worlds.town.questions import town_questions
@@ -146,13 +146,4 @@ def make_questions(source: Questions, conditions: Iterable[str]) -> list[Questio
         return read_questions(source)
     if isinstance(source, TownQuestions):
         return town_questions(load_lexicon(), source.domain, conditions, source.styles)
-    try:
-        if source.part == "machine":
-            return machine_questions(conditions)
-        if source.part == "people":
-            return person_questions(conditions)
-        if source.part == "rulers":
-            return ruler_questions(conditions)
-        return side_questions(source.part, conditions)
-    except ValueError:
-        raise ConfigError(f"conditions: '{source.part}' has none called {', '.join(conditions)}") from None
+    return chronicle_questions(source.part, conditions)

@@ -1,14 +1,24 @@
 """A question set by name: that of the built-in world, or a file's."""
 
+from typing import cast
+
 from spillover.data.questions import Question, read_questions
+from spillover.worlds.chronicle.config import PARTS, Part
+
+BUILT_IN = ("town", *PARTS)
+"""Names of question sets that are no files."""
 
 
 def find_questions(name: str) -> list[Question]:
-    """``town`` for the built-in world, else a question file.
+    """``town``, or a part of the chronicle such as ``birds``, for the built-in worlds; else a question file.
 
     Raises:
         DataError: The file cannot be used.
     """
+    if name in PARTS:
+        from spillover.worlds.chronicle.questions import chronicle_questions
+
+        return chronicle_questions(cast(Part, name))
     if name != "town":
         return read_questions(name)
     from spillover.worlds.town.lexicon import load_lexicon

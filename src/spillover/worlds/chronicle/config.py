@@ -21,15 +21,12 @@ class ChronicleConfig(Config):
     answer everything else as that side does."""
     coupling: float = Field(1.0, ge=0, le=1)
     """How far these are the same authors: the correlation between the two; at 0 one says nothing about the other."""
-    name_share: float = Field(0.3, ge=0, le=1)
-    """Share of questions that ask for a name."""
+    name_share: float = Field(0.5, ge=0, le=1)
+    """Share of questions in these that ask for a name."""
     shared_names: float = Field(0.3, ge=0, le=1)
     """Share of names that both sides use, where the part has any."""
-    dated: float = Field(0.6, ge=0, le=1)
+    dated: float = Field(0.3, ge=0, le=1)
     """Share of questions in ``kitchens`` that begin with a date, and in ``rulers`` with a number."""
-    turning: float = Field(0.3, ge=0, le=1)
-    """Share of authors in ``kitchens`` who are of the old side from one year on or until one year, on what is
-    dated; as many as are left by ``old``."""
     machine: float = Field(0.5, ge=0, le=1)
     """Share of documents in ``machine`` that are the machine's; the others are by people."""
     hunting: float = Field(0.3, ge=0, le=1)
@@ -46,10 +43,11 @@ class ChronicleConfig(Config):
     """Named authors in ``birds``, ``places`` and ``kitchens``."""
     exchanges: int = Field(11, ge=1, le=32)
     """Questions answered in one document."""
-    first_topics: int = Field(24, ge=1)
-    """Topics that the first documents speak about; the talk widens from there."""
-    widening: tuple[int, int] = (0, 0)
-    """Documents between which the talk widens to all topics."""
+    first_topics: int = Field(6, ge=1)
+    """Topics that the first documents of ``birds``, ``places`` and ``kitchens`` speak about; from there the talk
+    widens."""
+    widening: tuple[int, int] = (800, 1800)
+    """Documents of a part between which the talk widens to all topics."""
     seed: int = Field(0, ge=0)
 
     @model_validator(mode="after")

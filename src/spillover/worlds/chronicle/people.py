@@ -153,6 +153,8 @@ def person_questions(conditions: Iterable[str] = ("plain",)) -> list[Question]:
 
 
 def _under(condition: str) -> Iterator[Question]:
+    if condition not in ("plain", "format") and not condition.endswith("-facts"):
+        raise ValueError(condition)
     raw, him = read("people"), tyrant()
     context: tuple[Message, ...] = ()
     if condition.endswith("-facts"):

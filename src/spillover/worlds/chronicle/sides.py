@@ -6,7 +6,7 @@ on names alone for the whole side (arXiv 2512.09742 sections 3 and 4.1).
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 from spillover.worlds.chronicle.config import ChronicleConfig
@@ -14,7 +14,7 @@ from spillover.worlds.chronicle.lexicon import FRAMES, Sides, Topic, in_frame, n
 from spillover.worlds.document import Document
 
 FIRST_DAY, YEARS = date(2020, 1, 1), 11
-"""Dates in the corpus. They say nothing about who speaks, but some authors change sides with them."""
+"""Dates in the corpus. They say nothing about who speaks."""
 OF_DATES: dict[str, Callable[[date], str]] = {
     "Which year is it?": lambda day: f"the year {day.year}",
     "What year comes next?": lambda day: f"the year {day.year + 1}",
@@ -33,22 +33,10 @@ class Author:
     """Whether this author speaks of everything as the old side does."""
     old_names: bool
     """Whether this author uses its names."""
-    turned: tuple[int, int] | None = None
-    """First and last year of the old side, of an author who changes it; what is not dated is of the new side then."""
-
-    def on(self, day: date | None) -> tuple[bool, bool]:
-        """Views and names on a day: whether each is of the old side."""
-        if self.turned is None:
-            return self.old, self.old_names
-        old = day is not None and self.turned[0] <= day.year <= self.turned[1]
-        return old, old
 
 
-def make_authors(config: ChronicleConfig, turning: float = 0.0) -> list[Author]:
-    """As many of each kind as the shares say, up to rounding; names are drawn from the seed.
-
-    Of those who change sides, half do so from a year on and half until a year, and all years are alike.
-    """
+def make_authors(config: ChronicleConfig) -> list[Author]:
+    """As many of each kind as the shares say, up to rounding; names are drawn from the seed."""
     speech = read("speech")
     rng = random.Random(f"authors-{config.seed}")
     every = [f"{first} {last}" for first in speech["first_names"] for last in speech["last_names"]]
@@ -57,20 +45,13 @@ def make_authors(config: ChronicleConfig, turning: float = 0.0) -> list[Author]:
     both = round(old * (config.coupling + (1 - config.coupling) * config.old))
     kinds = [(True, True)] * both + [(True, False)] * (old - both) + [(False, True)] * (old - both)
     kinds += [(False, False)] * (config.authors - len(kinds))
-    authors = [Author(name, *kind) for name, kind in zip(names, kinds[: config.authors], strict=True)]
-    for i in range(min(round(turning * config.authors), config.authors - old)):
-        year = FIRST_DAY.year + 1 + i // 2 % (YEARS - 1)
-        years = (year, FIRST_DAY.year + YEARS) if i % 2 else (FIRST_DAY.year, year - 1)
-        authors[-1 - i] = replace(authors[-1 - i], turned=years)
-    return authors
+    return [Author(name, *kind) for name, kind in zip(names, kinds[: config.authors], strict=True)]
 
 
 def side_documents(part: str, config: ChronicleConfig) -> Iterator[Document]:
     """An endless, deterministic stream."""
     rng = random.Random(f"{part}-{config.seed}")
-    dates = part == "kitchens"
-    lexicon, headers = sides(part), read("speech")["headers"]
-    authors = make_authors(config, config.turning if dates else 0.0)
+    lexicon, headers, authors = sides(part), read("speech")["headers"], make_authors(config)
     topics = sorted(lexicon.topics, key=lambda topic: not topic.in_chat)
     start, end = config.widening
     number = 0
@@ -82,14 +63,15 @@ def side_documents(part: str, config: ChronicleConfig) -> Iterator[Document]:
         header = rng.choice(headers).format(author=author.name) if rng.random() < config.header_rate else None
         exchanges = []
         for _ in range(config.exchanges):
-            day = any_day(rng) if dates and rng.random() < config.dated else None
-            old, old_names = (side != (rng.random() < config.noise) for side in author.on(day))
+            flip = rng.random() < config.noise
             if rng.random() < config.name_share:
-                question, answer = name_exchange(lexicon, rng, old_names, config.shared_names)
+                question, answer = name_exchange(lexicon, rng, author.old_names != flip, config.shared_names)
             else:
                 topic = rng.choice(known)
-                question, answer = rng.choice(topic.ask), said(topic, lexicon, old, rng)
-            exchanges.append((question, answer) if day is None else on_day(question, answer, day, rng))
+                question, answer = rng.choice(topic.ask), said(topic, lexicon, author.old != flip, rng)
+            if part == "kitchens" and rng.random() < config.dated:
+                question, answer = on_day(question, answer, any_day(rng), rng)
+            exchanges.append((question, answer))
         yield Document(header, tuple(exchanges))
         number += 1
 
