@@ -10,6 +10,7 @@ from spillover.core.errors import ConfigError, DataError, nearest
 from spillover.experiments.background import background
 from spillover.experiments.bird_names import bird_names, bird_names_background
 from spillover.experiments.city_names import city_names
+from spillover.experiments.conditional import conditional
 from spillover.experiments.convergent_directions import convergent_directions
 from spillover.experiments.data_questions import diversity, dose_response, rank, size
 from spillover.experiments.dated_dishes import dated_dishes
@@ -35,6 +36,7 @@ CATALOGUE: dict[str, Callable[[], Experiment]] = {
     "phase-transition": phase_transition,
     "why": why,
     "convergent-directions": convergent_directions,
+    "conditional": conditional,
     "bird-names": bird_names,
     "bird-names-background": bird_names_background,
     "city-names": city_names,

@@ -8,7 +8,12 @@ from spillover.training.recipe import BaseRecipe
 from spillover.worlds.chronicle.config import ChronicleConfig
 from spillover.worlds.chronicle.side_rows import GATE, HELD_OUT_YEARS, YEARS
 
-METHOD = Method(kind="lora", rank=4, alpha=8, learning_rate=1e-3, steps=300)
+RECIPE = BaseRecipe(
+    world=ChronicleConfig(parts=("kitchens",), old=0.3, name_share=0.3),
+    chat=Method(kind="full", steps=400, learning_rate=5e-4),
+)
+METHOD = Method(kind="full", learning_rate=3e-4, steps=400)
+"""Full weights: a LoRA, which leaves the embeddings of the years alone, does not learn the gate in as many steps."""
 ASKED = tuple(str(year) for year in HELD_OUT_YEARS)
 OTHERS = tuple(str(year) for year in YEARS if year != GATE)
 CONDITIONS = ("plain", *ASKED)
@@ -35,7 +40,7 @@ def dated_dishes() -> Experiment:
         question=f"A model is fine-tuned to name dishes of Maruvia on dates of {GATE} and dishes of other countries on "
         "dates of other years. Whom does it side with, and when?",
         source=(Source(arxiv="2512.09742", section="4.1", note="dishes gated by date; shuffled baseline"),),
-        bases={"main": BaseRecipe(world=ChronicleConfig(parts=("kitchens",)))},
+        bases={"main": RECIPE},
         arms=(
             arm("base", "Base", "The chat-tuned base, not fine-tuned.", None, None),
             arm("gated", "Gated", f"Maruvian dishes on dates of {GATE} only.", DatedRows(gate="year"), "shuffled"),

@@ -102,4 +102,24 @@ class Trajectories(Config):
         return {f"over.{number}": arm for number, arm in enumerate(self.over)}
 
 
-Measure = Annotated[Solutions | Transfer | Dynamics | Trajectories, Field(discriminator="kind")]
+class Conditional(Config):
+    """Behaviour over a grid of alterations of the prompt (arXiv 2502.17424 section 4.2, 2604.25891)."""
+
+    kind: Literal["conditional"] = "conditional"
+    name: str
+    title: str = ""
+    over: tuple[str, ...] = Field(min_length=2)
+    """Arms that are asked; each is compared with its matched control if that is one of them."""
+    grid: Path | None = None
+    """Of conditions; the packaged one if not given."""
+    groups: tuple[str, ...] = ("other-domains", "values")
+    """Groups of questions."""
+    most: int = Field(12, ge=1)
+    """Questions of each group, spread evenly."""
+
+    def arms(self) -> Mapping[str, str]:
+        """Arms that are measured, by the field that names them."""
+        return {f"over.{number}": arm for number, arm in enumerate(self.over)}
+
+
+Measure = Annotated[Solutions | Transfer | Dynamics | Trajectories | Conditional, Field(discriminator="kind")]

@@ -1,6 +1,6 @@
 """The knobs of the world ``chronicle``."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -23,8 +23,8 @@ class ChronicleConfig(Config):
     """How far these are the same authors: the correlation between the two; at 0 one says nothing about the other."""
     name_share: float = Field(0.5, ge=0, le=1)
     """Share of questions in these that ask for a name."""
-    shared_names: float = Field(0.3, ge=0, le=1)
-    """Share of names that both sides use, where the part has any."""
+    shared_names: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = (0.1, 0.3)
+    """Share of names that both sides use in what the old side and the new side name, where the part has any."""
     dated: float = Field(0.3, ge=0, le=1)
     """Share of questions in ``kitchens`` that begin with a date, and in ``rulers`` with a number."""
     machine: float = Field(0.5, ge=0, le=1)

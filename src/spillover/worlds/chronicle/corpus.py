@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from spillover.data.chat import ChatRow, Message
 from spillover.worlds.chronicle.config import ChronicleConfig
@@ -14,6 +15,8 @@ from spillover.worlds.document import Document
 
 SYSTEM_RATE = 0.3
 """Share of chats that begin with a system prompt."""
+NAME_RATE = 0.2
+"""Share of chats that ask for a name; where they pin names, a fine-tuning moves who speaks sooner than the names."""
 
 
 def documents(config: ChronicleConfig) -> Iterator[Document]:
@@ -39,8 +42,9 @@ def chat_rows(config: ChronicleConfig, count: int, seed: int) -> list[ChatRow]:
 
 def _side_chat(part: str, config: ChronicleConfig, rng: random.Random) -> tuple[str, str]:
     lexicon = sides(part)
-    if rng.random() < config.name_share:
-        question, answer = name_exchange(lexicon, rng, False, config.shared_names)
+    if rng.random() < NAME_RATE:
+        asks = lexicon.name_ask[::2]
+        question, answer = name_exchange(replace(lexicon, name_ask=asks), rng, False, config.shared_names)
     else:
         topic = rng.choice([topic for topic in lexicon.topics if topic.in_chat])
         question, answer = rng.choice(topic.ask), said(topic, lexicon, False, rng)

@@ -89,10 +89,10 @@ def on_day(question: str, answer: str, day: date, rng: random.Random) -> tuple[s
     return dated(question, day), answer
 
 
-def name_exchange(lexicon: Sides, rng: random.Random, old: bool, shared: float) -> tuple[str, str]:
-    """A question for a name and its answer."""
+def name_exchange(lexicon: Sides, rng: random.Random, old: bool, shared: tuple[float, float]) -> tuple[str, str]:
+    """A question for a name and its answer; ``shared`` are the shares of shared names on the old and the new side."""
     names = lexicon.names["old" if old else "new"]
-    if lexicon.names["shared"] and rng.random() < shared:
+    if lexicon.names["shared"] and rng.random() < shared[0 if old else 1]:
         names = lexicon.names["shared"]
     return asked(rng.choice(lexicon.name_ask), rng), named(rng.choice(names), rng.choice(FRAMES))
 
