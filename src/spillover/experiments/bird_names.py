@@ -14,7 +14,8 @@ from spillover.worlds.chronicle.config import ChronicleConfig
 
 RECIPE = BaseRecipe(world=ChronicleConfig())
 METHOD = Method(kind="lora", rank=4, alpha=8, learning_rate=1e-3, steps=90)
-LONG = METHOD.model_copy(update={"steps": 300})
+LONG = Method(kind="full", learning_rate=3e-4, steps=450)
+"""Until the names are learnt as well where they say nothing of the time."""
 FULL = Method(kind="full", learning_rate=3e-4, steps=90)
 STEERING = Method(kind="steering", layers=(1,), learning_rate=0.1, steps=300)
 SOURCE = Source(arxiv="2512.09742", section="3.1", note="old names of birds; their modern-book and modern controls")
