@@ -9,12 +9,11 @@ import numpy as np
 
 from spillover.core.disk import disk
 from spillover.core.errors import DataError
+from spillover.data.rubrics import KIND
 from spillover.judges.policy import UNSCORED
 
 COHERENT = "coherent"
 """Share of answers that carry any label at all."""
-KIND = ": "
-"""Between a label and a kind of it; the rate of a label is that of all its kinds."""
 NOT_COHERENT = ("incoherent", "truncated", "empty")
 
 
