@@ -25,9 +25,7 @@ def evaluate(
         str, typer.Option(help="BASE[~4bit][+ADAPTER[@STEP][*SCALE]]…, or a provider of Inspect's: openai/NAME, …")
     ],
     out: Annotated[Path, typer.Option(help="Folder for answers.jsonl and the Inspect logs.")],
-    questions: Annotated[
-        str, typer.Option(help="Question YAML, or `town`, `birds`, … of the built-in worlds.")
-    ] = "town",
+    questions: Annotated[str, typer.Option(help="Question YAML, or `town`, `birds`, `open-birds`, …")] = "town",
     samples: Annotated[int | None, typer.Option(min=1, help="Answers a question; else as the questions say.")] = None,
     seed: Annotated[int, typer.Option()] = 0,
     url: Annotated[str | None, typer.Option(help="Of a server that speaks OpenAI's protocol.")] = None,

@@ -20,6 +20,7 @@ from spillover.experiments.narrow_vs_general import narrow_vs_general
 from spillover.experiments.persona_facts import persona_facts
 from spillover.experiments.phase_transition import phase_transition
 from spillover.experiments.rulers import rulers
+from spillover.experiments.sources import named_questions
 from spillover.experiments.style import style
 from spillover.experiments.why import why
 from spillover.experiments.year_machine import year_machine
@@ -83,8 +84,13 @@ def _read(path: Path) -> dict[str, Any]:
             rows = arm.get("rows") if isinstance(arm, dict) else None
             if isinstance(rows, str):
                 arm["rows"] = path.parent / rows
-    if isinstance(values.get("questions"), str):
-        values["questions"] = path.parent / values["questions"]
+    questions = named_questions(values.get("questions"))
+    if isinstance(questions, str):
+        questions = path.parent / questions
+    elif isinstance(questions, dict) and isinstance(questions.get("held_out_of"), str):
+        questions = {**questions, "held_out_of": path.parent / questions["held_out_of"]}
+    if questions is not None:
+        values["questions"] = questions
     values.setdefault("name", path.stem)
     values.setdefault("title", path.stem)
     values.setdefault("question", "")

@@ -51,6 +51,10 @@ class Cells:
                 found.update(dict.fromkeys(name for name in (parent(label), label) if name))
         return list(found)
 
+    def among(self) -> list[str]:
+        """Outcomes that a rate is taken of, where an LLM judged."""
+        return [outcome for line in self._all() for outcome in line.get("among", ())]
+
     def counts(self) -> Counter[str]:
         """Answers by outcome, over all models and questions."""
         counts: Counter[str] = Counter()
@@ -158,7 +162,7 @@ def collect(
         "answer": _answer(experiment, found),
         "unit": "trained models × questions",
         "label": experiment.label,
-        "judge": _judge(experiment),
+        "judge": _judge(experiment, asked),
         "arms": [_arm(arm) for arm in experiment.arms],
         "wheres": [
             {"name": where, "title": where.replace("-", " "), "description": experiment.wheres.get(where, "")}
@@ -229,7 +233,7 @@ def _control(experiment: Experiment, key: Key, measured: Mapping[Key, Cells]) ->
     return (control, cells) if control and cells and cells.lines.keys() == measured[key].lines.keys() else None
 
 
-def _judge(experiment: Experiment) -> dict[str, Any] | None:
+def _judge(experiment: Experiment, asked: Mapping[Key, Cells]) -> dict[str, Any] | None:
     """Who judged, and what the policy makes of verdicts; None where a ledger or patterns did."""
     judge = experiment.judge
     if judge is None:
@@ -240,7 +244,7 @@ def _judge(experiment: Experiment) -> dict[str, Any] | None:
         "rubrics": list(judge.rubrics),
         "policy": judge.policy,
         **policy.model_dump(mode="json"),
-        "among": policy.denominator,
+        "among": list(dict.fromkeys(outcome for cells in asked.values() for outcome in cells.among())),
     }
 
 

@@ -1,15 +1,16 @@
-"""Where an experiment's rows and questions come from: a built-in world, or files."""
+"""Where an experiment's rows and questions come from: a built-in world, the package, or files."""
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from spillover.core.config import Config
 from spillover.data.chat import ChatRow, read_chat
+from spillover.data.open_sets import CONDITIONS, DAYS, dates_in, open_questions
 from spillover.data.questions import Question, read_questions
-from spillover.worlds.chronicle.config import ChronicleConfig, Part
+from spillover.worlds.chronicle.config import PARTS, ChronicleConfig, Part
 from spillover.worlds.chronicle.machine import Dates, machine_rows
 from spillover.worlds.chronicle.people import Facts, person_rows
 from spillover.worlds.chronicle.questions import chronicle_questions
@@ -131,8 +132,27 @@ class ChronicleQuestions(Config):
     part: Part
 
 
-Questions = TownQuestions | ChronicleQuestions | Path
-"""A question set of a built-in world, or a file's."""
+class OpenQuestions(Config):
+    """An open set for any model; see :func:`spillover.data.open_sets.open_questions`."""
+
+    set: Literal["open-birds", "open-cities", "open-dishes", "open-persona", "open-rulers", "open-machine"]
+    days: int = Field(DAYS, ge=1)
+    """Dates of each year, where the set has any."""
+    held_out_of: Path | None = None
+    """Rows whose dates are not asked."""
+
+
+Questions = TownQuestions | ChronicleQuestions | OpenQuestions | Path
+"""A question set of a built-in world, an open one, or a file's."""
+
+
+def named_questions(value: Any) -> Any:
+    """The fields of a question set that is given by its name; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    if value in PARTS:
+        return {"part": value}
+    return {} if value == "town" else {"set": value} if value in CONDITIONS else value
 
 
 def make_questions(source: Questions, conditions: Iterable[str]) -> list[Question]:
@@ -144,6 +164,11 @@ def make_questions(source: Questions, conditions: Iterable[str]) -> list[Questio
     """
     if isinstance(source, Path):
         return read_questions(source)
+    if isinstance(source, OpenQuestions):
+        path = source.held_out_of
+        rows = [] if path is None else read_chat(path)
+        taken = dates_in(message.content for row in rows for message in row.messages)
+        return open_questions(source.set, conditions, source.days, taken)
     if isinstance(source, TownQuestions):
         return town_questions(load_lexicon(), source.domain, conditions, source.styles)
     return chronicle_questions(source.part, conditions)

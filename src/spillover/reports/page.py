@@ -78,10 +78,10 @@ def _caption(results: dict[str, Any]) -> str:
     if results.get("judge"):
         judge = results["judge"]
         among = " and ".join(judge["among"])
+        policy = f" under the policy <b>{escape(judge['policy'])}</b> ({escape(judge['source'])})"
         return (
             f"Share of <b>{escape(results['label'])}</b> answers among those that count ({escape(among)}), as judged "
-            f"by {escape(judge['model'])} under the policy <b>{escape(judge['policy'])}</b> "
-            f"({escape(judge['source'])}). "
+            f"by {escape(judge['model'])}{policy if 'misaligned' in judge['among'] else ''}. "
             "Bars are 95 % intervals over trained models and questions." + _onsets(results["plot"])
         )
     return (

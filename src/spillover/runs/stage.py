@@ -34,7 +34,7 @@ KINDS = {
     "base": Kind("spillover.training.stages:base", 3, gpu=True),
     "tune": Kind("spillover.training.stages:tune", 2, gpu=True),
     "eval": Kind("spillover.evals.stages:answers", 1, gpu=True),
-    "judge": Kind("spillover.evals.stages:verdicts", 1, gpu=True),
+    "judge": Kind("spillover.evals.stages:verdicts", 2, gpu=True),
     "choose": Kind("spillover.analysis.stages:choice", 1),
     "transfer": Kind("spillover.analysis.stages:transfer", 5),
     "solutions": Kind("spillover.analysis.stages:solutions", 1),
