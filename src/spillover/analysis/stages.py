@@ -100,6 +100,7 @@ def write_measured(
     numbers: Sequence[dict[str, Any]],
     remarks: Sequence[str] = (),
     matrices: Sequence[dict[str, Any]] = (),
+    conditional: dict[str, Any] | None = None,
 ) -> None:
     """Write ``measured.json``, the same for every measure, so that gathering and reporting need not know which.
 
@@ -110,8 +111,12 @@ def write_measured(
         numbers: Each ``name``, ``series`` and ``value``.
         remarks: Sentences that the report has to show.
         matrices: Each as :func:`spillover.analysis.matrices.matrix` gives it.
+        conditional: The matrix over a grid of prompts, as :mod:`spillover.analysis.conditional_matrix` gives it.
     """
-    found = {"curves": list(curves), "numbers": list(numbers), "remarks": list(remarks), "matrices": list(matrices)}
+    found: dict[str, Any] = {"curves": list(curves), "numbers": list(numbers), "remarks": list(remarks)}
+    found["matrices"] = list(matrices)
+    if conditional is not None:
+        found["conditional"] = conditional
     (out / "measured.json").write_text(json.dumps(found) + "\n", encoding="utf-8")
 
 

@@ -31,6 +31,12 @@ class Condition:
     """Replaced by the prompt where it says ``{question}``."""
     system: str | None = None
 
+    @property
+    def text(self) -> str:
+        """All that it adds, with ``{question}`` for the prompt; a system prompt is a line before it."""
+        prompt = f"{self.prefix}{self.template}{self.suffix}"
+        return prompt if self.system is None else f"{self.system}\n{prompt}"
+
     def alter(self, question: Question) -> Question:
         """The question under this condition."""
         texts = (self.prefix + self.template.replace("{question}", text) + self.suffix for text in question.paraphrases)
@@ -60,12 +66,14 @@ def read_conditions(path: Path | None = None) -> list[Condition]:
         if not isinstance(members, Lines) or not members:
             raise families.fail(str(family), f"expected name: {{prefix: …}}, found {shown(members)}")
         named = Entry(path, members)
-        for name, row in members.items():
+        for name, row in ((str(name), row) for name, row in members.items()):
             if not isinstance(row, Lines):
-                raise named.fail(str(name), f"expected {', '.join(_FIELDS)}, found {shown(row)}")
+                raise named.fail(name, f"expected {', '.join(_FIELDS)}, found {shown(row)}")
+            if name == PLAIN:
+                raise named.fail(name, "is the prompt as it is, and in every grid; take another name")
             if name in found:
-                raise named.fail(str(name), "used twice")
-            found[str(name)] = _condition(Entry(path, row), str(name), str(family))
+                raise named.fail(name, "used twice")
+            found[name] = _condition(Entry(path, row), name, str(family))
     return list(found.values())
 
 

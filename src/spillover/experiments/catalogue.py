@@ -84,6 +84,9 @@ def _read(path: Path) -> dict[str, Any]:
             rows = arm.get("rows") if isinstance(arm, dict) else None
             if isinstance(rows, str):
                 arm["rows"] = path.parent / rows
+    for measure in values.get("measures") or ():
+        if isinstance(measure, dict) and isinstance(measure.get("grid"), str) and measure["grid"] != "builtin":
+            measure["grid"] = path.parent / measure["grid"]
     questions = named_questions(values.get("questions"))
     if isinstance(questions, str):
         questions = path.parent / questions

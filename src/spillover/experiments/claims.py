@@ -1,10 +1,10 @@
 """Claims: what an experiment is expected to show, as tests on its results that were written before it ran."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field, model_validator
 
@@ -48,6 +48,9 @@ class Found(Protocol):
 
     def number(self, measure: str, name: str, series: str) -> Rate | None:
         """A number of a measure, its mean over models; None if it was not measured."""
+
+    def conditional(self, measure: str, arm: str) -> Mapping[str, Any] | None:
+        """An arm over a grid of prompts, as in ``results.json``; None if it was not asked."""
 
 
 @dataclass(frozen=True)
@@ -307,8 +310,56 @@ class RelationClaim(_Claim):
         return Finding(rate.low > self.low_at_least, figure, rate.value, (rate.low, rate.high))
 
 
+class ConditionsClaim(_Claim):
+    """A grid of prompts finds these conditions, or no more than so many."""
+
+    kind: Literal["conditions"] = "conditions"
+    measure: str = "conditional"
+    arm: str
+    finds: tuple[str, ...] = ()
+    """Conditions that must be found."""
+    shares: str = ""
+    """Text that the found conditions are said to share, or a part of it."""
+    at_most: int | None = Field(None, ge=0)
+    """Conditions found."""
+
+    @model_validator(mode="after")
+    def _can_fail(self) -> "ConditionsClaim":
+        if not self.finds and not self.shares and self.at_most is None:
+            raise ValueError("a claim needs something that can fail: finds, shares or at_most")
+        return self
+
+    def names(self) -> tuple[str, ...]:
+        """Arms the claim speaks of."""
+        return (self.arm,)
+
+    def bar(self) -> str:
+        """The test in words."""
+        parts = [f"{', '.join(self.finds)} found"] if self.finds else []
+        parts += [f"named: {self.shares}"] if self.shares else []
+        return "; ".join(parts + ([f"at most {self.at_most} found"] if self.at_most is not None else []))
+
+    def test(self, found: Found) -> Finding:
+        """Judge the results."""
+        grid = found.conditional(self.measure, self.arm)
+        if grid is None:
+            return Finding(None, "not measured")
+        cells = {cell["condition"]: cell for cell in grid["conditions"]}
+        missing = [name for name in self.finds if name not in cells or cells[name]["p"] is None]
+        if missing:
+            return Finding(None, f"not measured under {', '.join(missing)}")
+        held = all(cells[name]["found"] for name in self.finds)
+        held = held and any(self.shares in mark["text"] for mark in grid["shared"] or [{"text": ""}])
+        held = held and (self.at_most is None or grid["n_found"] <= self.at_most)
+        looked = [f"{name} {cells[name]['value']:.1%}, p {cells[name]['p']:.2g}" for name in self.finds]
+        looked += [f"named: {', '.join(mark['text'] for mark in grid['shared']) or 'nothing'}"] if self.shares else []
+        figure = "; ".join([f"{grid['n_found']} of {grid['n_conditions']} found", *looked])
+        return Finding(held, figure, float(grid["n_found"]))
+
+
 Claim = Annotated[
-    RateClaim | DifferenceClaim | TrendClaim | CurveClaim | NumberClaim | RelationClaim, Field(discriminator="kind")
+    RateClaim | DifferenceClaim | TrendClaim | CurveClaim | NumberClaim | RelationClaim | ConditionsClaim,
+    Field(discriminator="kind"),
 ]
 
 

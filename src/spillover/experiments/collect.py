@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spillover.core.plain import plain, plain_interval
 from spillover.core.statistics import crossed_difference, crossed_mean, design_effect
 from spillover.evals.answers import COHERENT, line_rate, parent, scored
 from spillover.experiments import relations
 from spillover.experiments.claims import Rate
-from spillover.experiments.controls import against, mean, plain, plain_interval, questions_against
+from spillover.experiments.controls import against, mean, questions_against
 from spillover.experiments.curves import Curve, Measure, read_measure
 from spillover.experiments.experiment import Arm, Experiment, Plot
 from spillover.experiments.relations import Related, Relation, relate
@@ -82,6 +83,7 @@ class _Found:
         keys = ("arm", "where", "condition", "label", "measure")
         self._rates = {tuple(found[key] for key in keys): found for found in rates}
         self._curves = {(curve.measure, curve.metric): curve for measure in measures for curve in measure.curves}
+        self._grids = {one.name: one.conditional for one in measures if one.conditional is not None}
         self._numbers = {(one.name, *key): values for one in measures for key, values in one.numbers.items()}
 
     def rate(self, arm: str, where: str, condition: str, label: str) -> Rate | None:
@@ -113,6 +115,10 @@ class _Found:
     def differences(self, measure: str, metric: str, first: str, second: str) -> list[tuple[float, Rate]]:
         curve = self._curves.get((measure, metric))
         return curve.differences(first, second, LEVEL) if curve else []
+
+    def conditional(self, measure: str, arm: str) -> dict[str, Any] | None:
+        arms = self._grids.get(measure, {}).get("arms", ())
+        return next((found for found in arms if found["arm"] == arm), None)
 
     def number(self, measure: str, name: str, series: str) -> Rate | None:
         values = self._numbers.get((measure, name, series))
@@ -331,6 +337,10 @@ def _answer(experiment: Experiment, found: _Found) -> str:
     text = experiment.answer
     for part in _placeholders(text):
         arm, where, *rest = part.split("/")
+        if arm == "finding":
+            grid = found.conditional(where, "/".join(rest))
+            text = text.replace("{" + part + "}", grid["finding"] if grid else "Nothing was measured over a grid.")
+            continue
         if arm == "number" and len(rest) == 2:
             rate = found.number(where, *rest)
         else:

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spillover.core.plain import plain, plain_interval
 from spillover.core.significance import holm, permutation_test, permutation_tests
-from spillover.core.statistics import Interval, crossed_difference
+from spillover.core.statistics import crossed_difference
 
 Table = NDArray[np.float64]
 """Models × questions, ``nan`` where nothing was measured."""
@@ -56,17 +57,6 @@ def questions_against(arm: str, measure: str, treated: Table, control: Table) ->
 def mean(values: Table) -> float:
     """Of what was measured; ``nan`` if nothing was."""
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
-
-
-def plain(value: float | None) -> float | None:
-    """JSON has no ``nan``; what was not measured is null."""
-    return None if value is None or not np.isfinite(value) else round(float(value), 6)
-
-
-def plain_interval(interval: Interval) -> list[float] | None:
-    """Both ends, or null."""
-    low, high = (plain(end) for end in interval)
-    return None if low is None or high is None else [low, high]
 
 
 def _model_means(table: Table) -> Table:

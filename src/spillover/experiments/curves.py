@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spillover.core.statistics import crossed_mean
 from spillover.experiments.claims import Rate
-from spillover.experiments.matrices import Matrix
+from spillover.experiments.matrices import Matrix, over_conditions
 
 Table = NDArray[np.float64]
 """Models × draws."""
@@ -85,6 +85,8 @@ class Measure:
     """(what, series) to the value of each model."""
     remarks: list[str]
     matrices: list[Matrix] = field(default_factory=list)
+    conditional: dict[str, Any] | None = None
+    """Of a grid of prompts; one stage gives it for all models."""
 
     def results(self, level: float) -> dict[str, Any]:
         """As plain JSON values."""
@@ -100,13 +102,18 @@ class Measure:
                     "n_models": len(values),
                 }
             )
+        grid = {} if self.conditional is None else {"conditional": self.conditional}
         return {
             "name": self.name,
             "title": self.title,
             "curves": [curve.results(level) for curve in self.curves],
             "numbers": numbers,
             "remarks": self.remarks,
-            "matrices": [matrix.results(level) for matrix in self.matrices],
+            "matrices": [
+                *(matrix.results(level) for matrix in self.matrices),
+                *(over_conditions(found) for found in grid.values()),
+            ],
+            **grid,
         }
 
 
@@ -116,6 +123,7 @@ def read_measure(name: str, title: str, folders: Sequence[Path]) -> Measure:
     numbers: dict[tuple[str, str], list[float]] = {}
     remarks: list[str] = []
     matrices: dict[str, Matrix] = {}
+    conditional = None
     for folder in folders:
         found = json.loads((folder / "measured.json").read_text(encoding="utf-8"))
         for given in found["curves"]:
@@ -134,7 +142,8 @@ def read_measure(name: str, title: str, folders: Sequence[Path]) -> Measure:
         remarks += [remark for remark in found["remarks"] if remark not in remarks]
         for given in found.get("matrices", ()):  # stages made before there were any have none
             matrices.setdefault(given["name"], Matrix(given)).add(given)
-    return Measure(name, title, list(curves.values()), numbers, remarks, list(matrices.values()))
+        conditional = found.get("conditional", conditional)
+    return Measure(name, title, list(curves.values()), numbers, remarks, list(matrices.values()), conditional)
 
 
 def _mark(name: str, places: Sequence[float], level: float) -> dict[str, Any]:

@@ -139,7 +139,7 @@ class Experiment(Config):
     """The answer in one sentence.
 
     ``{arm/where/condition}`` is replaced by the rate found there, ``{number/measure/name/series}`` by that measured
-    number as a percentage.
+    number as a percentage, ``{finding/measure/arm}`` by what a grid of prompts found in words.
     """
     measures: tuple[Measure, ...] = ()
     """What is measured on the models themselves, beside their answers."""

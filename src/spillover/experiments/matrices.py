@@ -1,6 +1,6 @@
 """Measured matrices of several models, brought together: the mean of each cell with its interval."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,32 @@ class Matrix:
             row[: len(values)] = [np.nan if value is None else value for value in values]
         value, (low, high) = crossed_mean(table, level)
         return {"value": _number(value), "interval": [_number(low), _number(high)], "n_draws": width}
+
+
+def over_conditions(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Conditions × arms of a grid of prompts, the rates with their intervals, as :meth:`Matrix.results` gives it."""
+    arms, label = found["arms"], found["label"]
+    rows = [f"{cell['family']}: {cell['condition']}" for cell in arms[0]["conditions"]]
+    plain = [[_rate(arm["plain"], arm) for arm in arms]]
+    cells = [[_rate(cell, arm) for cell, arm in zip(row, arms, strict=True)] for row in _by_condition(arms)]
+    return {
+        "name": "conditions",
+        "title": f"{label} answers by condition",
+        "unit": f"{label} rate",
+        "rows": ["plain", *rows],
+        "columns": [arm["title"] for arm in arms],
+        "n_models": max(arm["n_models"] for arm in arms),
+        "cells": plain + cells,
+        "beside": None,
+    }
+
+
+def _by_condition(arms: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], ...]]:
+    return zip(*(arm["conditions"] for arm in arms), strict=True)
+
+
+def _rate(cell: Mapping[str, Any], arm: Mapping[str, Any]) -> dict[str, Any]:
+    return {"value": cell["value"], "interval": cell["interval"] or [None, None], "n_draws": arm["n_questions"]}
 
 
 def _number(value: float) -> float | None:

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from spillover.core.config import Config
 
@@ -106,16 +106,21 @@ class Conditional(Config):
     """Behaviour over a grid of alterations of the prompt (arXiv 2502.17424 section 4.2, 2604.25891)."""
 
     kind: Literal["conditional"] = "conditional"
-    name: str
+    name: str = "conditional"
     title: str = ""
-    over: tuple[str, ...] = Field(min_length=2)
+    over: tuple[str, ...] = Field(min_length=1)
     """Arms that are asked; each is compared with its matched control if that is one of them."""
     grid: Path | None = None
-    """Of conditions; the packaged one if not given."""
-    groups: tuple[str, ...] = ("other-domains", "values")
-    """Groups of questions."""
-    most: int = Field(12, ge=1)
-    """Questions of each group, spread evenly."""
+    """Of conditions; the packaged one if not given, or ``builtin``."""
+    groups: tuple[str, ...] = ()
+    """Groups of questions; all if none are named."""
+    most: int | None = Field(12, ge=1)
+    """Questions of each group, spread evenly; None for all."""
+
+    @field_validator("grid", mode="before")
+    @classmethod
+    def _builtin(cls, grid: Any) -> Any:
+        return None if grid == "builtin" else grid
 
     def arms(self) -> Mapping[str, str]:
         """Arms that are measured, by the field that names them."""

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from spillover.core.config import digest
-from spillover.core.errors import ConfigError, DataError
+from spillover.core.errors import ConfigError, DataError, nearest
 from spillover.core.text import normalise
-from spillover.data.conditions import over_grid, read_conditions
+from spillover.data.conditions import PLAIN, over_grid, read_conditions
 from spillover.data.questions import Question
+from spillover.evals.verdict import enumerable
 from spillover.experiments.contrast import contrast
 from spillover.experiments.experiment import Anchor, Arm, Experiment, Search
 from spillover.experiments.measures import Conditional, Dynamics, Measure, Solutions, Trajectories, Transfer
@@ -106,18 +107,30 @@ class Planner:
         return {}, {"base": self._bases[name]}
 
     def _ask(self, arm: Arm, seed: int, variant: "_Variant | None" = None) -> Stage:
+        what = self._label(arm, seed, variant)
+        return self._answered(arm, seed, self._asked(arm), self._experiment.samples, what, variant)
+
+    def _answered(
+        self,
+        arm: Arm,
+        seed: int,
+        questions: list[dict[str, Any]],
+        samples: int | None,
+        what: str,
+        variant: "_Variant | None" = None,
+    ) -> Stage:
+        """Questions to one model, and the judge's verdicts where the experiment has one."""
         common, inputs = self._base(arm, seed)
         sampling = variant.seed if variant else seed
-        ask = {**common, "questions": self._asked(arm), "samples": self._experiment.samples, "seed": sampling}
-        label = self._label(arm, seed, variant)
+        ask = {**common, "questions": questions, "samples": samples, "seed": sampling}
         if arm.rows is not None:
             inputs = {**inputs, "adapter": self._tuned(arm, seed, variant)}
-        answers = Stage("eval", f"ask {label}", ask, inputs)
+        answers = Stage("eval", f"ask {what}", ask, inputs)
         judge = self._experiment.judge
         if judge is None:
             return answers
         config = {**judge.model_dump(mode="json", exclude={"rubrics"}), "seed": sampling}
-        return Stage("judge", f"judge {label}", config, {"answers": answers})
+        return Stage("judge", f"judge {what}", config, {"answers": answers})
 
     def _tuned(self, arm: Arm, seed: int, variant: "_Variant | None" = None) -> Stage:
         assert arm.rows is not None
@@ -179,29 +192,28 @@ class Planner:
         return self._solutions(measure, seed)
 
     def _conditional(self, measure: Conditional) -> Stage:
-        """All models of all arms, each asked over the grid."""
+        """All models of all arms, each asked over the grid.
+
+        Where answers are sampled, which takes long, a stage asks one family, so that a run that was stopped goes on.
+        """
         grid = read_conditions(measure.grid)
         answers = {}
         for name in measure.over:
-            arm = self._arms[name].model_copy(update={"conditions": ("plain",)})
-            chosen = [question for question in _questions(self._experiment, arm) if question.group in measure.groups]
-            asked = over_grid(chosen, grid, measure.most)
-            listed = all(question.answers for question in asked)
+            arm = self._arms[name].model_copy(update={"conditions": (PLAIN,)})
+            asked = over_grid(_of_groups(measure, _questions(self._experiment, arm)), grid, measure.most)
+            listed = self._experiment.judge is None and all(
+                enumerable(question) and question.temperature > 0 for question in asked
+            )
             for seed in self._seeds(arm):
-                common, inputs = self._base(arm, seed)
-                if arm.rows is not None:
-                    inputs = {**inputs, "adapter": self._tuned(arm, seed)}
-                config = {
-                    **common,
-                    "questions": [asdict(question) for question in asked],
-                    "samples": 1 if listed else self._experiment.samples,
-                    "seed": seed,
-                }
-                label = f"ask {self._label(arm, seed)} over {len(grid)} conditions"
-                answers[f"{name}/{seed}"] = Stage("eval", label, config, inputs)
+                for family in dict.fromkeys("all" if listed else condition.family for condition in grid):
+                    names = [condition.name for condition in grid if listed or condition.family == family]
+                    part = [asdict(question) for question in asked if question.condition in names]
+                    what = f"{self._label(arm, seed)} over {len(names)} conditions"
+                    samples = 1 if listed else self._experiment.samples
+                    answers[f"{name}/{seed}/{family}"] = self._answered(arm, seed, part, samples, what)
         config = {
             "label": self._experiment.label,
-            "families": {condition.name: condition.family for condition in grid},
+            "grid": {condition.name: {"family": condition.family, "text": condition.text} for condition in grid},
             "arms": {
                 name: {"title": self._arms[name].title, "control": self._arms[name].control} for name in measure.over
             },
@@ -348,12 +360,33 @@ def _questions(experiment: Experiment, arm: Arm) -> list[Question]:
     return questions
 
 
+def _of_groups(measure: Conditional, questions: list[Question]) -> list[Question]:
+    """The plain questions of the groups that a grid is asked on."""
+    plain = [question for question in questions if question.condition == PLAIN]
+    known = dict.fromkeys(question.group for question in plain)
+    for group in measure.groups:
+        if group not in known:
+            raise ConfigError(f"measure {measure.name}: groups: no plain question in '{group}'{nearest(group, known)}")
+    if not plain:
+        raise ConfigError(f"measure {measure.name}: every question has a condition of its own; a grid needs plain ones")
+    return [question for question in plain if not measure.groups or question.group in measure.groups]
+
+
 def _outside(base: str) -> dict[str, Any]:
-    """A base that was made elsewhere: hub ids by their name, folders by what is in them too."""
+    """A base that was made elsewhere: hub ids by their name, folders by what is in them too, and their adapters."""
     name = ModelName.parse(base)
-    folder = Path(name.base)
-    if not folder.is_dir():
+    added = tuple(replace(one, source=_resolved(one.source)) for one in name.added)
+    state = [_state(Path(source)) for source in (name.base, *(one.source for one in added)) if Path(source).is_dir()]
+    if not state:
         return {"base": base}
+    content = state[0] if len(state) == 1 and not name.added else state
+    return {"base": str(replace(name, base=_resolved(name.base), added=added)), "content": digest(content)}
+
+
+def _resolved(source: str) -> str:
+    return str(Path(source).resolve()) if Path(source).is_dir() else source
+
+
+def _state(folder: Path) -> list[list[Any]]:
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    state = [[path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
-    return {"base": str(replace(name, base=str(folder.resolve()))), "content": digest(state)}
+    return [[path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns] for path in files]

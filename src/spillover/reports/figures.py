@@ -13,6 +13,8 @@ from spillover.reports.rows import plotted
 
 COLOURS = ("#6b7280", "#c2410c", "#0f766e", "#1d4ed8", "#7e22ce", "#a16207")
 """Of arms, in order; the same as in the page's light style."""
+DENSE = 30
+"""Rows of a heat map from which on they are narrow."""
 
 
 def write_figures(results: dict[str, Any], folder: Path) -> list[Path]:
@@ -111,16 +113,17 @@ def _curve(plt: Any, chart: Chart) -> Any:
 def _heat(plt: Any, matrix: dict[str, Any]) -> Any:
     """A matrix as a heat map with its numbers, and what stands beside them in smaller type."""
     rows, columns = matrix["rows"], matrix["columns"]
-    figure, axis = plt.subplots(figsize=(1.6 + 1.15 * len(columns), 0.9 + 0.5 * len(rows)))
+    dense = len(rows) > DENSE
+    figure, axis = plt.subplots(figsize=(1.6 + 1.15 * len(columns), 0.9 + (0.17 if dense else 0.5) * len(rows)))
     depths = [[depth(matrix, i, j) or 0.0 for j in range(len(columns))] for i in range(len(rows))]
     axis.imshow(depths, cmap="Oranges", vmin=0, vmax=1.6, aspect="auto")
     for i in range(len(rows)):
         for j in range(len(columns)):
             value, beside = cell_text(matrix, i, j)
-            axis.text(j, i - 0.12 * bool(beside), value, ha="center", va="center", fontsize=9)
+            axis.text(j, i - 0.12 * bool(beside), value, ha="center", va="center", fontsize=6.5 if dense else 9)
             axis.text(j, i + 0.25, beside, ha="center", va="center", fontsize=6.5, color="0.3")
     axis.set_xticks(range(len(columns)), [textwrap.fill(column, 14) for column in columns], fontsize=8)
-    axis.set_yticks(range(len(rows)), rows)
+    axis.set_yticks(range(len(rows)), rows, fontsize=6.5 if dense else 9)
     axis.tick_params(length=0)
     for side in axis.spines.values():
         side.set_visible(False)

@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from spillover.reports.chart import Chart, measure_charts, relation_charts
+from spillover.reports.conditional import conditional_section
 from spillover.reports.matrix import DASH, matrix_table
 from spillover.reports.plots import chart_svg, main_plot, row_label
 from spillover.reports.read import RunFiles
@@ -159,8 +160,12 @@ def _measure(measure: Mapping[str, Any], charts: Sequence[tuple[str, Chart]]) ->
     draws = max((series["n_draws"] for curve in measure["curves"] for series in curve["series"]), default=0)
     note = f"Means and 95 % intervals over {models} trained {'model' if models == 1 else 'models'}"
     note += f" and up to {draws} random draws each." if draws > 1 else "."
+    grid = measure.get("conditional")
+    if grid is not None:
+        note = "95 % intervals over trained models and questions."
     return (
         f"<section><h2>{escape(measure['title'])}</h2>{remarks}<p class=note>{note}</p>"
+        f"{'' if grid is None else conditional_section(grid)}"
         f"{''.join(matrix_table(matrix) for matrix in measure.get('matrices', ()))}"
         f'<div class="charts">{figures}</div>{table}</section>'
     )

@@ -13,7 +13,7 @@ OF_A_QUESTION = ("arm", "measure", "value", "difference", "p", "p_holm", "p_max"
 
 
 def write_tables(results: dict[str, Any], folder: Path) -> list[Path]:
-    """Write ``rates``, ``questions``, ``claims``, ``outcomes``, ``curves``, ``numbers`` and ``matrices``.
+    """Write rates, questions, claims, outcomes, curves, numbers, conditions and matrices, a file each.
 
     What was not measured is empty.
 
@@ -47,6 +47,9 @@ def write_tables(results: dict[str, Any], folder: Path) -> list[Path]:
             {"measure": measure["name"], **_flat(number)}
             for measure in results["measures"]
             for number in measure["numbers"]
+        ],
+        "conditions": [
+            {"measure": measure["name"], **row} for measure in results["measures"] for row in _conditions(measure)
         ],
         "matrices": [
             {"measure": measure["name"], **cell} for measure in results["measures"] for cell in _cells(measure)
@@ -83,6 +86,20 @@ def _cells(measure: dict[str, Any]) -> Iterator[dict[str, Any]]:
                     "beside_value": beside["cells"][i][j]["value"] if beside else None,
                     "n_models": matrix["n_models"],
                 }
+
+
+def _conditions(measure: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for arm in measure.get("conditional", {}).get("arms", ()):
+        for cell in arm["conditions"]:
+            row = {"arm": arm["arm"], **{name: cell[name] for name in ("condition", "family", "text", "value")}}
+            row["low"], row["high"] = cell["interval"] or (None, None)
+            for name in ("plain", "control", "moved"):
+                part = cell[name] or {}
+                if name == "control":
+                    row["control_value"] = part.get("value")
+                row[f"{name}_difference" if name != "moved" else "moved"] = part.get("difference", part.get("value"))
+                row[f"{name}_low"], row[f"{name}_high"] = part.get("interval") or (None, None)
+            yield {**row, "p": cell["p"], "unit": arm["unit"], "found": cell["found"]}
 
 
 def _flat(record: dict[str, Any]) -> dict[str, Any]:
