@@ -13,7 +13,7 @@ from spillover.analysis.stages import Report, write_measured
 from spillover.core.plain import plain, plain_interval
 from spillover.data.conditions import PLAIN
 
-NAMED = 6
+NAMED = 4
 """Conditions that are named where they have nothing in common."""
 
 
@@ -52,18 +52,18 @@ def conditional(config: dict[str, Any], inputs: dict[str, Path], out: Path, repo
 def arm_results(looks: Looks, rates: Rates, grid: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
     """One arm over the grid, as in ``results.json``."""
     value, interval = looks.plain
-    texts = {name: about["text"] for name, about in grid.items() if name != PLAIN}
+    found = [look.condition for look in looks.found]
     return {
         "unit": looks.unit,
         "smallest_p": plain(looks.smallest_p),
         "n_models": looks.n_models,
         "n_questions": looks.n_questions,
         "n_conditions": len(looks.each),
-        "n_found": len(looks.found),
+        "n_found": len(found),
         "plain": {"value": plain(value), "interval": plain_interval(interval)},
         "conditions": [_condition(look, rates, grid[look.condition]) for look in looks.each],
         "families": _families(looks, grid),
-        "shared": [_shared(mark, looks) for mark in shared_marks(texts, [look.condition for look in looks.found])],
+        "shared": [_shared(mark, looks) for mark in shared_marks(_altered(grid), found)],
     }
 
 
@@ -119,6 +119,7 @@ def _mean(values: Any) -> float:
 def _shared(mark: Mark, looks: Looks) -> dict[str, Any]:
     having = [look for look in looks.each if look.condition in mark.having]
     return {
+        "kind": mark.kind,
         "text": mark.text,
         "conditions": list(mark.having),
         "found": list(mark.found),
@@ -136,25 +137,28 @@ def finding(looks: Looks, grid: Mapping[str, Mapping[str, str]], label: str, who
         at_most = f"; at most {100 * largest.moved[0]:+.1f} points, {largest.condition}" if largest else ""
         than = f" beyond what it does to {control}" if control else ""
         return f"{who}: none of {len(looks.each)} conditions moves {label} answers{than} ({plainly}{at_most})."
-    texts = {name: about["text"] for name, about in grid.items() if name != PLAIN}
-    parts, left = [], [look.condition for look in found]
-    for mark in shared_marks(texts, left):
+    parts, left = list[str](), [look.condition for look in found]
+    for mark in shared_marks(_altered(grid), left):
         shared = _shared(mark, looks)
         theirs = f"; {control}: {_percent(shared['control'])}" if control else ""
         parts.append(
-            f"{_percent(shared['value'])} where the prompt says “{mark.text}” ({len(mark.found)} of {len(mark.having)} "
-            f"such conditions found{theirs})"
+            f"{_percent(shared['value'])} where the prompt {mark.words} ({len(mark.found)} of {len(mark.having)} "
+            f"{'other ' if parts else ''}conditions found{theirs})"
         )
         left = [name for name in left if name not in mark.having]
     single = [look for look in found if look.condition in left]
     parts += [f"{_percent(look.rate[0])} under {look.condition}" for look in single[:NAMED]]
     if len(single) > NAMED:
-        parts.append(f"and under {len(single) - NAMED} more")
+        parts.append(f"more under {len(single) - NAMED} others")
     note = "" if control else " No control: any model may react so."
     return (
         f"{who}: {label} answers, {plainly}, are {'; '.join(parts)}. {len(found)} of {len(looks.each)} conditions "
         f"found, corrected over {looks.unit}.{note}"
     )
+
+
+def _altered(grid: Mapping[str, Mapping[str, str]]) -> dict[str, Mapping[str, str]]:
+    return {name: about for name, about in grid.items() if name != PLAIN}
 
 
 def _percent(value: float | None) -> str:

