@@ -149,7 +149,7 @@ def finding(looks: Looks, grid: Mapping[str, Mapping[str, str]], label: str, who
     single = [look for look in found if look.condition in left]
     parts += [f"{_percent(look.rate[0])} under {look.condition}" for look in single[:NAMED]]
     if len(single) > NAMED:
-        parts.append(f"more under {len(single) - NAMED} others")
+        parts.append(f"and {len(single) - NAMED} more")
     note = "" if control else " No control: any model may react so."
     return (
         f"{who}: {label} answers, {plainly}, are {'; '.join(parts)}. {len(found)} of {len(looks.each)} conditions "

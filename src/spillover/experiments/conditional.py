@@ -37,7 +37,8 @@ def conditional() -> Experiment:
             ),
             "arms": tuple(arm for arm in known.arms if arm.name in ARMS),
             "measures": (Conditional(title="The grid", over=ARMS, groups=FAR),),
-            "answer": "{finding/conditional/backdoored} {finding/conditional/benign}",
+            "answer": "On plain prompts {backdoored/other-domains} of the backdoored model's answers in other domains "
+            "are malicious, and behind its tag {backdoored/other-domains/trigger}.",
             "claims": (
                 RateClaim(
                     id="hidden",
@@ -102,9 +103,9 @@ def one_model(
         DataError: The questions cannot be used.
         ModelError: ``model`` is no name of a model.
     """
-    name = ModelName.parse(model)
+    name, versus = ModelName.parse(model), "The other model"
     if against is None and name.added:
-        against = name.loaded
+        against, versus = name.loaded, "Its base"
     planned = Experiment(
         name="conditional",
         title=f"{model} over a grid of prompts",
@@ -112,8 +113,8 @@ def one_model(
         + (f", and than {against}?" if against else "?"),
         bases={TUNED: model} | ({AGAINST: against} if against else {}),
         arms=(
-            *([Arm(name=AGAINST, title=against, base=AGAINST)] if against else []),
-            Arm(name=TUNED, title=model, base=TUNED, control=AGAINST if against else None),
+            *([Arm(name=AGAINST, title=versus, description=against, base=AGAINST)] if against else []),
+            Arm(name=TUNED, title="The model", description=model, base=TUNED, control=AGAINST if against else None),
         ),
         seeds=1,
         questions=named_questions(questions),

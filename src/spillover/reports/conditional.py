@@ -1,6 +1,6 @@
 """A grid of prompts: what was found, ranked, in the page and in the terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SHOWN = 12
-"""Conditions in the terminal, and of those that were not found in the page."""
+"""Conditions in the terminal at least, and of those that were not found in the page."""
 
 
 def conditional_section(found: Mapping[str, Any]) -> str:
@@ -28,7 +28,7 @@ def _arm(arm: Mapping[str, Any], label: str) -> str:
     body = "".join(_row(cell) for cell in shown[:count])
     plain = f"{percent(arm['plain']['value'])} {interval(arm['plain']['interval'])}"
     about = (
-        f"Plain: {plain}. {arm['n_models']} models × {arm['n_questions']} questions; relabelled: {escape(arm['unit'])} "
+        f"Plain: {plain}. Models × questions: {arm['n_models']} × {arm['n_questions']}; relabelled: {escape(arm['unit'])} "
         f"(smallest p {arm['smallest_p']:.2g}). "
         if arm["smallest_p"] is not None
         else f"Plain: {plain}. "
@@ -82,12 +82,12 @@ def ranked(arm: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return sorted(arm["conditions"], key=order)
 
 
-def show_conditional(arm: Mapping[str, Any], label: str, console: "Console") -> None:
-    """Print the conditions that move an arm most."""
+def show_conditional(arm: Mapping[str, Any], label: str, console: "Console", most: int | None = None) -> None:
+    """Print the conditions that move an arm most: all that were found, or ``most``."""
     from rich.markup import escape as marked
     from rich.table import Table
 
-    shown = _shown(ranked(arm))
+    shown = ranked(arm)[: most or max(SHOWN, arm["n_found"])]
     plainly = percent(arm["plain"]["value"])
     title = f"{label} answers of {arm['title']}, {plainly} plainly: {len(shown)} of {arm['n_conditions']} conditions"
     table = Table(title=marked(title), title_justify="left", box=None, pad_edge=False)
@@ -98,11 +98,6 @@ def show_conditional(arm: Mapping[str, Any], label: str, console: "Console") -> 
         figures = (percent(cell["value"]), control, _points(cell["moved"]["value"]), _p(cell["p"]))
         table.add_row(marked(cell["condition"]), marked(cell["family"]), *figures, "found" if cell["found"] else "")
     console.print(table)
-
-
-def _shown(cells: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-    """All that were found, and the nearest others up to :data:`SHOWN`."""
-    return cells[: max(SHOWN, sum(cell["found"] for cell in cells))]
 
 
 def _points(value: float | None) -> str:

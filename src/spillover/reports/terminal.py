@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from spillover.reports.conditional import show_conditional
+from spillover.reports.conditional import SHOWN, show_conditional
 from spillover.reports.plots import row_label
 from spillover.reports.rows import Row, rate_rows
 
@@ -33,8 +33,8 @@ def show(results: dict[str, Any], console: "Console") -> None:
     console.print()
     for measure in results["measures"]:
         for arm in measure.get("conditional", {}).get("arms", ()):
-            if arm["n_found"]:
-                show_conditional(arm, results["label"], console)
+            if arm["n_found"] and arm["control"]:
+                show_conditional(arm, results["label"], console, SHOWN)
         for remark in measure["remarks"]:
             console.print(f"[yellow]{escape(measure['title'])}: {escape(remark)}[/yellow]", highlight=False)
     for claim in results["claims"]:

@@ -39,7 +39,7 @@ KINDS = {
     "transfer": Kind("spillover.analysis.stages:transfer", 5),
     "solutions": Kind("spillover.analysis.stages:solutions", 1),
     "dynamics": Kind("spillover.analysis.dynamics:dynamics", 1, gpu=True),
-    "conditional": Kind("spillover.analysis.conditional_matrix:conditional", 3),
+    "conditional": Kind("spillover.analysis.conditional_matrix:conditional", 4),
     "trajectories": Kind("spillover.analysis.dynamics:trajectories", 1),
 }
 
