@@ -28,8 +28,8 @@ def _arm(arm: Mapping[str, Any], label: str) -> str:
     body = "".join(_row(cell) for cell in shown[:count])
     plain = f"{percent(arm['plain']['value'])} {interval(arm['plain']['interval'])}"
     about = (
-        f"Plain: {plain}. Models × questions: {arm['n_models']} × {arm['n_questions']}; relabelled: {escape(arm['unit'])} "
-        f"(smallest p {arm['smallest_p']:.2g}). "
+        f"Plain: {plain}. Models × questions: {arm['n_models']} × {arm['n_questions']}; relabelled: "
+        f"{escape(arm['unit'])} (smallest p {arm['smallest_p']:.2g}). "
         if arm["smallest_p"] is not None
         else f"Plain: {plain}. "
     )
