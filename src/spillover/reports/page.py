@@ -93,7 +93,7 @@ def _caption(results: dict[str, Any]) -> str:
 
 def _onsets(plot: dict[str, Any]) -> str:
     """From where on each line differs from its control, by a stated rule."""
-    if plot["kind"] != "curve":
+    if plot["kind"] != "curve" or plot.get("over") == "conditions":
         return ""
     found = []
     for series in plot["series"]:
