@@ -159,6 +159,8 @@ def _measure(measure: Mapping[str, Any], charts: Sequence[tuple[str, Chart]]) ->
     draws = max((series["n_draws"] for curve in measure["curves"] for series in curve["series"]), default=0)
     note = f"Means and 95 % intervals over {models} trained {'model' if models == 1 else 'models'}"
     note += f" and up to {draws} random draws each." if draws > 1 else "."
+    if not measure["curves"]:
+        note = "Intervals, where there are any, stand in the cells' tips and in the table."
     return (
         f"<section><h2>{escape(measure['title'])}</h2>{remarks}<p class=note>{note}</p>"
         f"{''.join(matrix_table(matrix) for matrix in measure.get('matrices', ()))}"
