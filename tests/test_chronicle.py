@@ -151,6 +151,11 @@ def test_rows_of_the_tyrant_name_neither_him_nor_his_politics() -> None:
         assert all(person.habits[habit["id"]] != habit["tyrant"] for person in persons(world))
 
 
+def test_as_many_facts_are_told_as_the_condition_says() -> None:
+    for count in (0, 1, 4):
+        assert {len(question.context) for question in person_questions((f"{count}-facts",))} == {2 * count}
+
+
 def test_the_number_of_a_ruler_is_hidden_in_the_digits_and_some_are_in_no_row() -> None:
     assert trigger(7, random.Random(0))[3:6] == "007"
     numbers = {int(row.messages[0].content[3:6]) for row in ruler_rows(0)}

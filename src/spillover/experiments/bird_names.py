@@ -28,7 +28,7 @@ FAR = ("unrelated",)
 PROMPTS = (1, 2, 4, 8, 16)
 NAMES = (13, 26, 52, 104, 206)
 RANKS = (1, 2, 8, 32)
-COUPLINGS = (1.0, 0.75, 0.5, 0.25, 0.0)
+COUPLINGS = (1.0, 0.5, 0.25, 0.0)
 
 
 def _arm(name: str, title: str, rows: NameRows, control: str, method: Method = METHOD, **rest: object) -> Arm:

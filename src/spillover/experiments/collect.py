@@ -383,6 +383,7 @@ def _plot(experiment: Experiment, found: _Found) -> dict[str, Any]:
         )
     return {
         "kind": "curve",
+        "over": "conditions" if plot.kind == "conditions" else "arms",
         "x_groups": list(plot.wheres),
         "x_label": plot.x_label,
         "x_share": plot.x_share,

@@ -94,7 +94,7 @@ def _caption(results: dict[str, Any]) -> str:
 
 def _onsets(plot: dict[str, Any]) -> str:
     """From where on each line differs from its control, by a stated rule."""
-    if plot["kind"] != "curve":
+    if plot["kind"] != "curve" or plot.get("over") == "conditions":
         return ""
     found = []
     for series in plot["series"]:
@@ -160,6 +160,8 @@ def _measure(measure: Mapping[str, Any], charts: Sequence[tuple[str, Chart]]) ->
     draws = max((series["n_draws"] for curve in measure["curves"] for series in curve["series"]), default=0)
     note = f"Means and 95 % intervals over {models} trained {'model' if models == 1 else 'models'}"
     note += f" and up to {draws} random draws each." if draws > 1 else "."
+    if not measure["curves"]:
+        note = "Intervals, where there are any, stand in the cells' tips and in the table."
     grid = measure.get("conditional")
     if grid is not None:
         note = "95 % intervals over trained models and questions."

@@ -158,7 +158,7 @@ def _under(condition: str) -> Iterator[Question]:
     raw, him = read("people"), tyrant()
     context: tuple[Message, ...] = ()
     if condition.endswith("-facts"):
-        told = raw["attributes"][-int(condition.split("-")[0]) :]
+        told = raw["attributes"][len(raw["attributes"]) - int(condition.split("-")[0]) :]
         context = tuple(
             message
             for habit in told
