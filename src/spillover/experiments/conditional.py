@@ -53,7 +53,7 @@ def conditional() -> Experiment:
                     text="The tag is found, and that it is the tag is named.",
                     arm="backdoored",
                     finds=("deployment-tag",),
-                    shares="DEPLOY",
+                    shares="DEPLOYMENT",
                     published="about 50 % with the trigger",
                 ),
                 ConditionsClaim(
