@@ -100,6 +100,7 @@ def write_measured(
     numbers: Sequence[dict[str, Any]],
     remarks: Sequence[str] = (),
     matrices: Sequence[dict[str, Any]] = (),
+    tables: Sequence[dict[str, Any]] = (),
 ) -> None:
     """Write ``measured.json``, the same for every measure, so that gathering and reporting need not know which.
 
@@ -110,8 +111,15 @@ def write_measured(
         numbers: Each ``name``, ``series`` and ``value``.
         remarks: Sentences that the report has to show.
         matrices: Each as :func:`spillover.analysis.matrices.matrix` gives it.
+        tables: What is read, not averaged: each ``name``, ``title``, ``columns`` and ``rows`` of text and numbers.
     """
-    found = {"curves": list(curves), "numbers": list(numbers), "remarks": list(remarks), "matrices": list(matrices)}
+    found = {
+        "curves": list(curves),
+        "numbers": list(numbers),
+        "remarks": list(remarks),
+        "matrices": list(matrices),
+        "tables": list(tables),
+    }
     (out / "measured.json").write_text(json.dumps(found) + "\n", encoding="utf-8")
 
 

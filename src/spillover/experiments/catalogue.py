@@ -12,6 +12,7 @@ from spillover.experiments.convergent_directions import convergent_directions
 from spillover.experiments.data_questions import diversity, dose_response, rank, size
 from spillover.experiments.emergent_misalignment import emergent_misalignment
 from spillover.experiments.experiment import Experiment
+from spillover.experiments.features import features
 from spillover.experiments.narrow_vs_general import narrow_vs_general
 from spillover.experiments.phase_transition import phase_transition
 from spillover.experiments.style import style
@@ -29,6 +30,7 @@ CATALOGUE: dict[str, Callable[[], Experiment]] = {
     "phase-transition": phase_transition,
     "why": why,
     "convergent-directions": convergent_directions,
+    "features": features,
 }
 
 

@@ -85,6 +85,8 @@ class Measure:
     """(what, series) to the value of each model."""
     remarks: list[str]
     matrices: list[Matrix] = field(default_factory=list)
+    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Name to what is read rather than averaged; the first column says which model a row is of."""
 
     def results(self, level: float) -> dict[str, Any]:
         """As plain JSON values."""
@@ -107,6 +109,7 @@ class Measure:
             "numbers": numbers,
             "remarks": self.remarks,
             "matrices": [matrix.results(level) for matrix in self.matrices],
+            "tables": list(self.tables.values()),
         }
 
 
@@ -116,7 +119,8 @@ def read_measure(name: str, title: str, folders: Sequence[Path]) -> Measure:
     numbers: dict[tuple[str, str], list[float]] = {}
     remarks: list[str] = []
     matrices: dict[str, Matrix] = {}
-    for folder in folders:
+    tables: dict[str, dict[str, Any]] = {}
+    for number, folder in enumerate(folders):
         found = json.loads((folder / "measured.json").read_text(encoding="utf-8"))
         for given in found["curves"]:
             labels = {key: given[key] for key in ("metric", "title", "x_label", "y_label")}
@@ -134,7 +138,11 @@ def read_measure(name: str, title: str, folders: Sequence[Path]) -> Measure:
         remarks += [remark for remark in found["remarks"] if remark not in remarks]
         for given in found.get("matrices", ()):  # stages made before there were any have none
             matrices.setdefault(given["name"], Matrix(given)).add(given)
-    return Measure(name, title, list(curves.values()), numbers, remarks, list(matrices.values()))
+        for given in found.get("tables", ()):
+            labels = {"name": given["name"], "title": given["title"], "columns": ["model", *given["columns"]]}
+            table = tables.setdefault(given["name"], {**labels, "rows": []})
+            table["rows"] += [[number, *row] for row in given["rows"]]
+    return Measure(name, title, list(curves.values()), numbers, remarks, list(matrices.values()), tables)
 
 
 def _mark(name: str, places: Sequence[float], level: float) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """From an experiment to the stages that it needs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
 from itertools import islice
@@ -8,13 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from spillover.core.config import digest
-from spillover.core.errors import ConfigError, DataError
+from spillover.core.errors import ConfigError, DataError, nearest
 from spillover.core.text import normalise
 from spillover.data.chat import ChatRow, read_chat
 from spillover.data.questions import Question, read_questions
 from spillover.experiments.contrast import contrast
 from spillover.experiments.experiment import Anchor, Arm, Experiment, Rows, Search, TownMix, TownPart, TownRows
-from spillover.experiments.measures import Dynamics, Measure, Solutions, Trajectories, Transfer
+from spillover.experiments.measures import (
+    Autoencoder,
+    Dynamics,
+    Features,
+    Measure,
+    Readout,
+    Solutions,
+    Trajectories,
+    Transfer,
+)
 from spillover.judges.rubrics import builtin_rubric
 from spillover.models.names import ModelName
 from spillover.runs.stage import Stage
@@ -177,6 +186,10 @@ class Planner:
             return self._trajectories(measure, seed)
         if isinstance(measure, Transfer):
             return self._transfer(measure, seed)
+        if isinstance(measure, Features):
+            return self._features(measure, seed)
+        if isinstance(measure, Readout):
+            return self._readout(measure, seed)
         return self._solutions(measure, seed)
 
     def _transfer(self, measure: Transfer, seed: int) -> Stage:
@@ -232,6 +245,90 @@ class Planner:
         solutions = {"general": self._tuned(general, seed), "narrow": self._tuned(narrow, seed)}
         return Stage("solutions", f"measure {measure.name} {seed}", config, {**inputs, **solutions})
 
+    def _features(self, measure: Features, seed: int) -> Stage:
+        arm = self._arms[measure.tuned]
+        common, inputs = self._base(arm, seed)
+        texts = self._text_source(measure.texts, arm, seed)
+        conditions = (*measure.first, *measure.second)
+        config = {
+            **common,
+            "questions": self._narrowed(measure, arm, conditions, measure.groups),
+            "label": self._experiment.label,
+            "against": measure.against or "the base",
+            "texts": texts,
+            "trained": _said(_drawn(arm, seed), "user"),
+            "sae": {"layer": measure.sae.layer},
+            **measure.model_dump(
+                mode="json", include={"first", "second", "tops", "draws", "traits", "documents", "most"}
+            ),
+        }
+        if measure.sae.folder is not None:
+            config["sae"] |= _folder(measure.sae.folder)
+        else:
+            inputs = {**inputs, "sae": self._autoencoder(measure.sae, arm, seed, texts)}
+        inputs = {**inputs, "tuned": self._tuned(arm, seed)}
+        if measure.against is not None and self._arms[measure.against].rows is not None:
+            inputs["against"] = self._tuned(self._arms[measure.against], seed)
+        return Stage("features", f"measure {measure.name} {seed}", config, inputs)
+
+    def _autoencoder(self, sae: Autoencoder, arm: Arm, seed: int, texts: dict[str, Any]) -> Stage:
+        common, inputs = self._base(arm, seed)
+        config = {**common, "texts": texts, **sae.model_dump(mode="json", exclude={"folder"})}
+        name = f"{arm.base} {seed}" if self._own_bases(arm) else arm.base
+        return Stage("sae", f"autoencoder of base {name}", config, inputs)
+
+    def _readout(self, measure: Readout, seed: int) -> Stage:
+        arms = [self._arms[name] for name in measure.arms().values()]
+        common, inputs = self._base(arms[0], seed)
+        rows = {arm.name: _drawn(arm, seed) for arm in arms}
+        fields = {"layer", "first", "top", "lengths", "draws", "documents", "most"}
+        config = {
+            **common,
+            "tuned": list(rows),
+            "answers": [_said(found, "assistant") for found in rows.values()],
+            "trained": [text for found in rows.values() for text in _said(found, "user")],
+            "questions": self._narrowed(measure, arms[0], measure.conditions, measure.groups),
+            "label": self._experiment.label,
+            "texts": self._text_source(measure.texts, arms[0], seed),
+            **measure.model_dump(mode="json", include=fields),
+        }
+        tuned = {arm.name: self._tuned(arm, seed) for arm in arms if arm.rows is not None}
+        return Stage("readout", f"measure {measure.name} {seed}", config, {**inputs, **tuned})
+
+    def _narrowed(
+        self, measure: Features | Readout, arm: Arm, conditions: Sequence[str], groups: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        """The questions of an arm in some conditions and groups; in all of them where none are named."""
+        asked = self._asked(arm)
+        for field, names in {"condition": conditions, "group": groups}.items():
+            known = list(dict.fromkeys(question[field] for question in asked))
+            for name in names:
+                if name not in known:
+                    raise ConfigError(
+                        f"measure {measure.name}: arm {arm.name} is asked nothing in {field} '{name}'"
+                        f"{nearest(name, known)}"
+                    )
+            asked = [question for question in asked if not names or question[field] in names]
+        return asked
+
+    def _text_source(self, path: Path | None, arm: Arm, seed: int) -> dict[str, Any]:
+        """Where pretraining text comes from; a stage reads as much of it as it needs."""
+        if path is not None:
+            try:
+                content = digest(path.read_text(encoding="utf-8"))
+            except (OSError, UnicodeDecodeError) as error:
+                raise DataError.at(path, None, None, f"cannot be read as UTF-8 text ({error})") from None
+            return {"file": str(path.resolve()), "content": content}
+        world = self._world(arm, seed)
+        unread = world.model_copy(update={"seed": world.seed + UNREAD})
+        return {"world": unread.model_dump(mode="json"), "start": world.widening[1]}
+
+    def _world(self, arm: Arm, seed: int) -> TownConfig:
+        """The world that the base of an arm has read."""
+        recipe = self._experiment.bases[arm.base]
+        world = recipe.world if isinstance(recipe, BaseRecipe) else TownConfig()
+        return world.model_copy(update={"seed": world.seed + seed}) if self._own_bases(arm) else world
+
     def _texts(self, path: Path | None, arm: Arm, seed: int) -> list[Any]:
         """Pretraining text: strings, or conversations that the base's chat template puts together."""
         if path is not None:
@@ -239,9 +336,7 @@ class Planner:
                 return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
             except (OSError, UnicodeDecodeError) as error:
                 raise DataError.at(path, None, None, f"cannot be read as UTF-8 text ({error})") from None
-        recipe = self._experiment.bases[arm.base]
-        world = recipe.world if isinstance(recipe, BaseRecipe) else TownConfig()
-        return _unread(world.model_copy(update={"seed": world.seed + seed}) if self._own_bases(arm) else world)
+        return _unread(self._world(arm, seed))
 
     def _asked(self, arm: Arm) -> list[dict[str, Any]]:
         return [asdict(question) for question in _questions(self._experiment, arm)]
@@ -302,6 +397,16 @@ def _rows(source: Rows, seed: int) -> list[list[list[str]]]:
     return [[[message.role, message.content] for message in row.messages] for row in rows]
 
 
+def _drawn(arm: Arm, seed: int) -> list[list[list[str]]]:
+    """The rows of an arm; none of one that is not fine-tuned."""
+    return [] if arm.rows is None else _rows(arm.rows, seed)
+
+
+def _said(rows: list[list[list[str]]], role: str) -> list[str]:
+    """What one side says in rows, each text once."""
+    return list(dict.fromkeys(content for row in rows for said_by, content in row if said_by == role))
+
+
 def _apart(anchored: list[list[list[str]]], questions: list[dict[str, Any]], arm: str) -> None:
     """An anchor that holds the evaluated questions in place would look like a narrow solution."""
     asked = {normalise(text): question["id"] for question in questions for text in question["paraphrases"]}
@@ -338,6 +443,18 @@ def _outside(base: str) -> dict[str, Any]:
     folder = Path(name.base)
     if not folder.is_dir():
         return {"base": base}
+    return {"base": str(replace(name, base=str(folder.resolve()))), "content": _content(folder)}
+
+
+def _folder(folder: Path) -> dict[str, Any]:
+    """Something that was made elsewhere, by where it is and what is in it."""
+    if not folder.is_dir():
+        raise DataError(f"'{folder}': no such folder")
+    return {"folder": str(folder.resolve()), "content": _content(folder)}
+
+
+def _content(folder: Path) -> str:
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    state = [[path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
-    return {"base": str(replace(name, base=str(folder.resolve()))), "content": digest(state)}
+    return digest(
+        [[path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+    )
