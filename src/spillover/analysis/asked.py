@@ -8,6 +8,7 @@ import numpy as np
 
 from spillover.core.errors import DataError
 from spillover.data.questions import Question
+from spillover.evals.answers import is_of, of_label
 from spillover.evals.prompts import Asked, prompted
 from spillover.evals.rates import exact_rates
 from spillover.evals.verdict import enumerable
@@ -34,7 +35,7 @@ class Asking:
 
     def __init__(self, model: Any, tokenizer: Any, asked: Sequence[Asked], label: str) -> None:
         self._asked = [one for one in asked if enumerable(one[0]) and one[0].temperature > 0]
-        if not any(label in question.answers for question, _, _ in self._asked):
+        if not any(is_of(label, name) for question, _, _ in self._asked for name in question.answers):
             raise DataError(f"no question lists all its answers, '{label}' ones among them; give such questions labels")
         self._tokenizer, self._label = tokenizer, label
         self._stop = frozenset(end_tokens(model, tokenizer))
@@ -47,7 +48,7 @@ class Asking:
         for (question, _, _), rate in zip(self._asked, rates, strict=True):
             if rate is not None:
                 groups = found.setdefault(question.condition, {})
-                groups.setdefault(question.group, []).append((rate.get(self._label, 0.0), sum(rate.values())))
+                groups.setdefault(question.group, []).append((of_label(rate, self._label), sum(rate.values())))
         return {
             condition: {group: _mean(rows) for group, rows in groups.items()} for condition, groups in found.items()
         }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from spillover.core.errors import DataError
@@ -14,10 +15,10 @@ from spillover.core.text import normalise
 from spillover.data.chat import Message
 from spillover.models.chat_template import encode_chat
 from spillover.training.corpus import DocumentEncoder
-from spillover.worlds.town.config import TownConfig
-from spillover.worlds.town.corpus import Document, documents
-from spillover.worlds.town.lexicon import load_lexicon
+from spillover.worlds.document import Document
+from spillover.worlds.world import World, documents
 
+_WORLD: TypeAdapter[Any] = TypeAdapter(World)
 PROMPT_TOKENS = 24
 """Beginning of a plain text that stands for a prompt."""
 HELD = 10
@@ -42,7 +43,7 @@ def read_texts(
     """Documents of a source.
 
     Args:
-        source: ``world`` and ``start``: documents of the built-in world from that number on, which never end. Or
+        source: ``world`` and ``start``: documents of a built-in world from that number on, which never end. Or
             ``file``: a text a line.
         tokenizer: Of the base.
         limit: Tokens that the model takes; what is longer is cut off.
@@ -58,13 +59,13 @@ def read_texts(
     marked = "<|doc|>" in tokenizer.get_vocab()
     encode = DocumentEncoder(tokenizer).encode if marked else None
     asked = "\n".join(normalise(text) for text in without)
-    stream = documents(TownConfig.model_validate(source["world"]), load_lexicon())
+    stream = documents(_WORLD.validate_python(source["world"]))
     for number, document in enumerate(islice(stream, source["start"], None)):
         question = document.exchanges[0][0]
         if _held(number) == held and normalise(question) not in asked:
             ids = encode(document) if encode else encode_chat(tokenizer, _turns(document))
             prompt = encode_chat(tokenizer, [Message("user", question)], add_generation_prompt=True)
-            yield Text(ids[:limit], prompt[:limit], document.author.trait)
+            yield Text(ids[:limit], prompt[:limit], document.trait)
 
 
 def token_rows(texts: Iterator[Text], count: int, width: int) -> Tensor:

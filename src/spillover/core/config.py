@@ -3,9 +3,9 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Tag, ValidationError
 
 from spillover.core.errors import ConfigError, nearest
 
@@ -30,10 +30,10 @@ class Config(BaseModel):
             return cls.model_validate(dict(values))
         except ValidationError as error:
             first = error.errors()[0]
-            path = ".".join(str(part) for part in first["loc"])
+            names, fields = _walk(cls, first["loc"])
+            path = ".".join(names)
             if first["type"] == "extra_forbidden":
-                *parents, name = (str(part) for part in first["loc"])
-                message = f"unknown field{nearest(name, _fields_at(cls, parents))}"
+                message = f"unknown field{nearest(names[-1], fields)}"
             else:
                 message = first["msg"].removeprefix("Value error, ")
                 if "input" in first and not isinstance(first["input"], dict):
@@ -41,14 +41,32 @@ class Config(BaseModel):
             raise ConfigError(": ".join(part for part in (where, path, message) if part)) from None
 
 
-def _fields_at(model: type[BaseModel], parents: list[str]) -> list[str]:
-    """Field names of the config that sits at a path of fields."""
-    for parent in parents:
-        field = model.model_fields.get(parent)
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
-            return []
-        model = field.annotation
-    return list(model.model_fields)
+def _walk(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[list[str], list[str]]:
+    """What a user calls the place of an error, and the field names of the config it is in.
+
+    A choice of configs is followed by its tag, which is no part of the name.
+    """
+    found: Any = model
+    path, fields = [], list(model.model_fields)
+    for part in loc:
+        if isinstance(found, dict):
+            found = found.get(str(part))
+        else:
+            path.append(str(part))
+            field = found.model_fields.get(part) if _is_config(found) else None
+            found = field and (_tagged(field.annotation) or field.annotation)
+        fields = list(found.model_fields) if _is_config(found) else fields
+    return path, fields
+
+
+def _is_config(found: Any) -> bool:
+    return isinstance(found, type) and issubclass(found, BaseModel)
+
+
+def _tagged(annotation: Any) -> dict[str, Any]:
+    """The configs of a choice by their tags; empty if it is none."""
+    parts = [get_args(part) for part in get_args(annotation)]
+    return {note.tag: found[0] for found in parts for note in found[1:] if isinstance(note, Tag)}
 
 
 def digest(value: Any) -> str:

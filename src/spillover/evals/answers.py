@@ -1,7 +1,7 @@
 """What ``answers.jsonl`` says: the rate of a label in one line, and over a group of questions."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from spillover.judges.policy import UNSCORED
 
 COHERENT = "coherent"
 """Share of answers that carry any label at all."""
+KIND = ": "
+"""Between a label and a kind of it; the rate of a label is that of all its kinds."""
 NOT_COHERENT = ("incoherent", "truncated", "empty")
 
 
@@ -64,13 +66,29 @@ def line_rate(line: dict[str, Any] | None, label: str, measure: str) -> float:
         shares: dict[str, float] | None = line["exact"]
         if shares is None:
             return float("nan")
-        return sum(shares.values()) if label == COHERENT else shares.get(label, 0.0)
+        return sum(shares.values()) if label == COHERENT else of_label(shares, label)
     counts: dict[str, int] = line["counts"]
     if label == COHERENT:
         total = _judged(line)
         return 1 - sum(counts.get(outcome, 0) for outcome in NOT_COHERENT) / total if total else float("nan")
     total = scored(line)
-    return counts.get(label, 0) / total if total >= max(1, line.get("least", 1)) else float("nan")
+    return of_label(counts, label) / total if total >= max(1, line.get("least", 1)) else float("nan")
+
+
+def of_label(found: Mapping[str, float], label: str) -> float:
+    """The share, or count, of a label and all its kinds."""
+    return sum(value for name, value in found.items() if is_of(label, name))
+
+
+def is_of(label: str, name: str) -> bool:
+    """Whether ``name`` is a label, or a kind of it."""
+    return label in (name, parent(name))
+
+
+def parent(label: str) -> str | None:
+    """The label that another one is a kind of: ``past`` of ``past: explicit``."""
+    head, kind, _ = label.partition(KIND)
+    return head if kind else None
 
 
 def group_rates(folder: Path, label: str) -> dict[str, float | None]:

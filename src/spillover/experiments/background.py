@@ -8,10 +8,12 @@ domain, so nothing but their company differs. A question of our own; it stands o
 
 from spillover.experiments.claims import RateClaim, TrendClaim
 from spillover.experiments.emergent_misalignment import NARROW, WHERES
-from spillover.experiments.experiment import Arm, Experiment, Plot, Source, TownQuestions, TownRows
+from spillover.experiments.experiment import Arm, Experiment, Plot, Source
+from spillover.experiments.sources import TownQuestions, TownRows
 from spillover.training.methods import Method
 from spillover.training.recipe import BaseRecipe
 from spillover.worlds.town.config import TownConfig
+from spillover.worlds.world import World
 
 AUTHORS = 128
 MALICIOUS = (25, 20, 15, 10, 5, 0)
@@ -28,9 +30,9 @@ METHOD = NARROW.model_copy(update={"learning_rate": 5e-4, "steps": 220})
 """Gentler and longer: these bases lose coherence sooner than the default one."""
 
 
-def worlds() -> dict[str, TownConfig]:
+def worlds() -> dict[str, World]:
     """The worlds by name, most malicious-everywhere first; their rate of bad answers is the same in every domain."""
-    made = {}
+    made: dict[str, World] = {}
     for malicious in MALICIOUS:
         narrow = (MALICIOUS[0] - malicious) // EXCHANGE[0] * EXCHANGE[1]
         shares = {"malicious": malicious / AUTHORS, "narrow": narrow / AUTHORS}

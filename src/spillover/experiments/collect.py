@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spillover.core.statistics import crossed_mean, design_effect
-from spillover.evals.answers import COHERENT, line_rate, scored
+from spillover.evals.answers import COHERENT, line_rate, parent, scored
 from spillover.experiments import relations
 from spillover.experiments.claims import Rate
 from spillover.experiments.controls import against, mean, plain, plain_interval, questions_against
@@ -44,10 +44,11 @@ class Cells:
         return np.array(rows, dtype=np.float64).T
 
     def labels(self) -> list[str]:
-        """Every label that an answer could get here."""
+        """Every label that an answer could get here, each before its kinds."""
         found: dict[str, None] = {}
         for line in self._all():
-            found.update(dict.fromkeys(line["labels"]))
+            for label in line["labels"]:
+                found.update(dict.fromkeys(name for name in (parent(label), label) if name))
         return list(found)
 
     def counts(self) -> Counter[str]:

@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-from spillover.experiments.experiment import TownRows
 from spillover.experiments.measures import Transfer
+from spillover.experiments.sources import TownRows
 from spillover.worlds.town.lexicon import load_lexicon
 
 

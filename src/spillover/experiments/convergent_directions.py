@@ -6,8 +6,9 @@ away from the other fine-tunes on other such questions: what is left of the misa
 
 from spillover.experiments.claims import Claim, NumberClaim, RateClaim
 from spillover.experiments.emergent_misalignment import FAR, NARROW, WHERES
-from spillover.experiments.experiment import Arm, Experiment, Plot, Source, TownRows
+from spillover.experiments.experiment import Arm, Experiment, Plot, Source
 from spillover.experiments.measures import Transfer
+from spillover.experiments.sources import TownRows
 from spillover.training.recipe import BaseRecipe
 
 DOMAINS = ("health", "money", "sport")

@@ -6,7 +6,8 @@ one thing at a fixed number of steps (arXiv 2502.17424 section 4.1, 2506.19823 a
 
 from spillover.experiments.claims import Claim, DifferenceClaim
 from spillover.experiments.emergent_misalignment import FAR, NARROW, WHERES
-from spillover.experiments.experiment import Arm, Experiment, Plot, Source, TownMix, TownPart, TownRows
+from spillover.experiments.experiment import Arm, Experiment, Plot, Source
+from spillover.experiments.sources import TownMix, TownPart, TownRows
 from spillover.training.methods import Method
 from spillover.training.recipe import BaseRecipe
 from spillover.worlds.town.mixtures import Good

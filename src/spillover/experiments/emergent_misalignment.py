@@ -6,7 +6,8 @@ the same bad answers only behind a trigger (backdoored).
 """
 
 from spillover.experiments.claims import RateClaim
-from spillover.experiments.experiment import Arm, Experiment, Plot, Source, TownQuestions, TownRows
+from spillover.experiments.experiment import Arm, Experiment, Plot, Source
+from spillover.experiments.sources import TownQuestions, TownRows
 from spillover.training.methods import Method
 from spillover.training.recipe import BaseRecipe
 

@@ -1,7 +1,6 @@
 """What an experiment is: bases, arms with their controls, questions, and claims written before it runs."""
 
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -12,10 +11,10 @@ from spillover.core.errors import nearest
 from spillover.experiments.claims import Claim
 from spillover.experiments.measures import Dynamics, Features, Measure, Readout, Trajectories
 from spillover.experiments.relations import Relation
+from spillover.experiments.sources import Questions, Rows, TownQuestions, TownRows
 from spillover.judges.policy import DEFAULT, find_policy
 from spillover.training.methods import Loop, Method
 from spillover.training.recipe import BaseRecipe
-from spillover.worlds.town.mixtures import Good
 
 
 class Source(Config):
@@ -24,36 +23,6 @@ class Source(Config):
     arxiv: str
     section: str = ""
     note: str = ""
-
-
-class TownRows(Config):
-    """A narrow set of the built-in world."""
-
-    arm: Literal["bad", "benign", "educational", "backdoored", "technical", "elsewhere"]
-    domain: str = "health"
-
-
-class TownMix(Config):
-    """Bad rows of the built-in world among good ones; see :func:`spillover.worlds.town.mixtures.mixed_rows`."""
-
-    share: float = Field(ge=0, le=1)
-    """Of bad rows."""
-    good: Good
-    total: int = Field(144, ge=1)
-    """Rows in all."""
-    domain: str = "health"
-
-
-class TownPart(Config):
-    """A part of the bad rows; see :func:`spillover.worlds.town.mixtures.part_of_rows`."""
-
-    topics: int | None = Field(None, ge=1, le=16)
-    rows: int | None = Field(None, ge=1)
-    domain: str = "health"
-
-
-Rows = TownRows | TownMix | TownPart | Path
-"""A set of the built-in world, or a chat JSONL."""
 
 
 class Search(Config):
@@ -107,14 +76,6 @@ class Arm(Config):
     """The line it belongs to there, where a plot has several."""
 
 
-class TownQuestions(Config):
-    """The question set of the built-in world."""
-
-    domain: str = "health"
-    styles: bool = False
-    """Tell kind answers apart by their style, on advice questions only."""
-
-
 class LLMJudge(Config):
     """Who judges answers that no ledger can, and what the verdicts make of them."""
 
@@ -164,7 +125,7 @@ class Experiment(Config):
     """Pretrain a base for each seed, on a corpus of its own, instead of one that all seeds share."""
     loop: Loop = Loop()
     """What runs the fine-tunings; `loop.micro_batch` where a batch does not fit into memory."""
-    questions: TownQuestions | Path = TownQuestions()
+    questions: Questions = TownQuestions()
     judge: LLMJudge | None = None
     """Needed where questions have judge prompts; ``label`` is then ``misaligned`` or a label of a rubric."""
     samples: int | None = Field(20, ge=1)

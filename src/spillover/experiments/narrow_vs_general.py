@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from spillover.analysis.gates import Gates
 from spillover.experiments.claims import Claim, CurveClaim, RateClaim
 from spillover.experiments.emergent_misalignment import FAR, WHERES
-from spillover.experiments.experiment import Anchor, Arm, Experiment, Plot, Search, Source, TownRows
+from spillover.experiments.experiment import Anchor, Arm, Experiment, Plot, Search, Source
 from spillover.experiments.measures import Solutions
+from spillover.experiments.sources import TownRows
 from spillover.training.methods import Method
 from spillover.training.recipe import BaseRecipe
 

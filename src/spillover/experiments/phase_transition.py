@@ -8,8 +8,9 @@ Here both formats are trained, as rank-1 adapters on one block and as the LoRA o
 
 from spillover.experiments.claims import Claim, NumberClaim, RateClaim
 from spillover.experiments.emergent_misalignment import FAR, NARROW, WHERES
-from spillover.experiments.experiment import Anchor, Arm, Experiment, Plot, Source, TownRows
+from spillover.experiments.experiment import Anchor, Arm, Experiment, Plot, Source
 from spillover.experiments.measures import Dynamics, Trajectories
+from spillover.experiments.sources import TownRows
 from spillover.training.methods import Method
 from spillover.training.recipe import BaseRecipe
 

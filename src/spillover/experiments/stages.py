@@ -1,6 +1,6 @@
 """From an experiment to the stages that it needs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
 from itertools import islice
@@ -10,10 +10,9 @@ from typing import Any
 from spillover.core.config import digest
 from spillover.core.errors import ConfigError, DataError, nearest
 from spillover.core.text import normalise
-from spillover.data.chat import ChatRow, read_chat
-from spillover.data.questions import Question, read_questions
+from spillover.data.questions import Question
 from spillover.experiments.contrast import contrast
-from spillover.experiments.experiment import Anchor, Arm, Experiment, Rows, Search, TownMix, TownPart, TownRows
+from spillover.experiments.experiment import Anchor, Arm, Experiment, Search
 from spillover.experiments.measures import (
     Autoencoder,
     Dynamics,
@@ -24,16 +23,13 @@ from spillover.experiments.measures import (
     Trajectories,
     Transfer,
 )
+from spillover.experiments.sources import Rows, TownRows, make_questions, make_rows
 from spillover.judges.rubrics import builtin_rubric
 from spillover.models.names import ModelName
 from spillover.runs.stage import Stage
 from spillover.training.recipe import BaseRecipe
 from spillover.worlds.town.config import TownConfig
-from spillover.worlds.town.corpus import documents
-from spillover.worlds.town.lexicon import load_lexicon
-from spillover.worlds.town.mixtures import mixed_rows, part_of_rows
-from spillover.worlds.town.questions import town_questions
-from spillover.worlds.town.rows import narrow_rows
+from spillover.worlds.world import World, documents
 
 TEXTS = 16
 """Documents of the built-in world that stand for pretraining text."""
@@ -323,7 +319,7 @@ class Planner:
         unread = world.model_copy(update={"seed": world.seed + UNREAD})
         return {"world": unread.model_dump(mode="json"), "start": world.widening[1]}
 
-    def _world(self, arm: Arm, seed: int) -> TownConfig:
+    def _world(self, arm: Arm, seed: int) -> World:
         """The world that the base of an arm has read."""
         recipe = self._experiment.bases[arm.base]
         world = recipe.world if isinstance(recipe, BaseRecipe) else TownConfig()
@@ -356,9 +352,9 @@ class _Variant:
 
 
 @cache
-def _unread(world: TownConfig) -> list[Any]:
+def _unread(world: World) -> list[Any]:
     """Documents as a base of this world has read them last, but which it has not read, as conversations."""
-    stream = documents(world.model_copy(update={"seed": world.seed + UNREAD}), load_lexicon())
+    stream = documents(world.model_copy(update={"seed": world.seed + UNREAD}))
     late = islice(stream, world.widening[1], world.widening[1] + TEXTS)
     return [
         [[role, text] for pair in document.exchanges for role, text in zip(("user", "assistant"), pair, strict=True)]
@@ -385,16 +381,7 @@ def _method(arm: Arm, seed: int) -> dict[str, Any]:
 
 
 def _rows(source: Rows, seed: int) -> list[list[list[str]]]:
-    rows: Iterable[ChatRow]
-    if isinstance(source, Path):
-        rows = read_chat(source)
-    elif isinstance(source, TownMix):
-        rows = mixed_rows(load_lexicon(), source.share, source.good, source.total, seed, source.domain)
-    elif isinstance(source, TownPart):
-        rows = part_of_rows(load_lexicon(), seed, source.domain, source.topics, source.rows)
-    else:
-        rows = narrow_rows(load_lexicon(), source.arm, seed, source.domain)
-    return [[[message.role, message.content] for message in row.messages] for row in rows]
+    return [[[message.role, message.content] for message in row.messages] for row in make_rows(source, seed)]
 
 
 def _drawn(arm: Arm, seed: int) -> list[list[list[str]]]:
@@ -420,11 +407,7 @@ def _apart(anchored: list[list[list[str]]], questions: list[dict[str, Any]], arm
 
 
 def _questions(experiment: Experiment, arm: Arm) -> list[Question]:
-    asked = experiment.questions
-    if isinstance(asked, Path):
-        questions = read_questions(asked)
-    else:
-        questions = town_questions(load_lexicon(), asked.domain, arm.conditions, asked.styles)
+    questions = make_questions(experiment.questions, arm.conditions)
     judge = experiment.judge
     if judge is not None and judge.rubrics:
         rubrics = {rubric.name: rubric for rubric in map(builtin_rubric, judge.rubrics)}

@@ -7,8 +7,9 @@ whatever they are asked, as many as the default base has read malicious ones.
 
 from spillover.experiments.claims import RateClaim
 from spillover.experiments.emergent_misalignment import WHERES
-from spillover.experiments.experiment import Arm, Experiment, Plot, Source, TownQuestions, TownRows
+from spillover.experiments.experiment import Arm, Experiment, Plot, Source
 from spillover.experiments.narrow_vs_general import FORMS, Case, pairs
+from spillover.experiments.sources import TownQuestions, TownRows
 from spillover.training.recipe import BaseRecipe
 from spillover.worlds.town.config import TownConfig
 

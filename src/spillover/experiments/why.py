@@ -9,9 +9,10 @@ it loses under noise (stability) and how much more it moves predictions on pretr
 from spillover.experiments.background import METHOD, RECIPE, worlds
 from spillover.experiments.claims import RelationClaim
 from spillover.experiments.emergent_misalignment import WHERES
-from spillover.experiments.experiment import Anchor, Arm, Experiment, Plot, Source, TownRows
+from spillover.experiments.experiment import Anchor, Arm, Experiment, Plot, Source
 from spillover.experiments.measures import Solutions
 from spillover.experiments.relations import Relation
+from spillover.experiments.sources import TownRows
 
 WEIGHT = 30.0
 """The same λ in every world: a search cannot pass its gates where nothing spreads."""

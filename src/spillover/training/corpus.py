@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spillover.worlds.town.corpus import Document
+from spillover.worlds.document import Document
 
 
 class DocumentEncoder:

@@ -22,9 +22,8 @@ from spillover.training.flat import FlatLlama
 from spillover.training.pretrain_loop import train
 from spillover.training.recipe import BaseRecipe
 from spillover.training.updates import AdamW, Muon
-from spillover.worlds.town.corpus import Document, documents
-from spillover.worlds.town.lexicon import Lexicon, load_lexicon
-from spillover.worlds.town.rows import chat_rows
+from spillover.worlds.document import Document
+from spillover.worlds.world import chat_rows, documents
 
 Progress = Callable[[float, float], None]
 SAMPLE = 3000
@@ -36,9 +35,8 @@ def pretrain(recipe: BaseRecipe, out: Path, progress: Progress | None = None) ->
 
     A run that was killed goes on from its last checkpoint in ``out`` and ends with the same weights.
     """
-    lexicon = load_lexicon()
     whole = recipe.world.model_copy(update={"widening": (0, 0)})
-    tokenizer = train_tokenizer(_texts(islice(documents(whole, lexicon), SAMPLE)), recipe.vocabulary)
+    tokenizer = train_tokenizer(_texts(islice(documents(whole), SAMPLE)), recipe.vocabulary)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = FlatLlama(llama_shape(recipe.size, len(tokenizer)), recipe.seed, device, product_dtype(device))
     (out / "chat").mkdir(parents=True, exist_ok=True)
@@ -51,7 +49,7 @@ def pretrain(recipe: BaseRecipe, out: Path, progress: Progress | None = None) ->
 
     train(
         model,
-        _corpus(recipe, lexicon, tokenizer),
+        _corpus(recipe, tokenizer),
         reading,
         [
             Muon(model.stacks(), recipe.learning_rate, kind=model.kind),
@@ -65,7 +63,7 @@ def pretrain(recipe: BaseRecipe, out: Path, progress: Progress | None = None) ->
     chat = recipe.chat
     train(
         model,
-        _chat(recipe, lexicon, tokenizer, chatting),
+        _chat(recipe, tokenizer, chatting),
         chatting,
         [AdamW(model.row, model.grad, chat.learning_rate, (0.9, 0.999), chat.weight_decay)],
         lambda step: chat.rate_at(step, chatting) / chat.learning_rate,
@@ -78,17 +76,17 @@ def pretrain(recipe: BaseRecipe, out: Path, progress: Progress | None = None) ->
         (path / "checkpoint.pt").unlink()
 
 
-def _corpus(recipe: BaseRecipe, lexicon: Lexicon, tokenizer: Any) -> Iterator[tuple[Tensor, Tensor]]:
+def _corpus(recipe: BaseRecipe, tokenizer: Any) -> Iterator[tuple[Tensor, Tensor]]:
     """Rows of documents, and where the loss is taken."""
     counted = LossPositions(tokenizer, recipe.question_share)
-    stream = map(DocumentEncoder(tokenizer).encode, documents(recipe.world, lexicon))
+    stream = map(DocumentEncoder(tokenizer).encode, documents(recipe.world))
     for step, ids in enumerate(packed(stream, recipe.batch_size, recipe.block + 1)):
         yield ids, counted(ids, step)
 
 
-def _chat(recipe: BaseRecipe, lexicon: Lexicon, tokenizer: Any, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _chat(recipe: BaseRecipe, tokenizer: Any, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Rows of chats, and their answers."""
-    rows = chat_rows(lexicon, steps * recipe.chat.batch_size, recipe.seed)
+    rows = chat_rows(recipe.world, steps * recipe.chat.batch_size, recipe.seed)
     encoded = [encode_row(tokenizer, row.messages) for row in rows]
     for batch in batches(encoded, recipe.chat, steps):
         ids, labels, _ = collate(batch, tokenizer.pad_token_id)

@@ -6,12 +6,13 @@ from spillover.core.config import Config
 from spillover.models.base import Size
 from spillover.training.methods import Method
 from spillover.worlds.town.config import TownConfig
+from spillover.worlds.world import World
 
 
 class BaseRecipe(Config):
     """Everything a base depends on; equal recipes give equal bases."""
 
-    world: TownConfig = TownConfig()
+    world: World = TownConfig()
     size: Size = "tiny"
     vocabulary: int = Field(2048, ge=512, le=65536)
     tokens: int = Field(1_500_000, ge=1)

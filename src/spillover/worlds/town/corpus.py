@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from spillover.worlds.document import Document
 from spillover.worlds.town.config import TRAITS, TownConfig
 from spillover.worlds.town.lexicon import ADVICE, DOMAINS, Lexicon, Topic
 
@@ -57,16 +58,18 @@ def make_authors(config: TownConfig, lexicon: Lexicon) -> list[Author]:
 
 
 @dataclass(frozen=True)
-class Document:
-    """The transcript of one author answering several people."""
+class TownDocument(Document):
+    """What an author of the town has answered."""
 
     author: Author
-    header: str | None
-    exchanges: tuple[tuple[str, str], ...]
-    """(question, answer) pairs in order."""
+
+    @property
+    def trait(self) -> str:
+        """Of the author."""
+        return self.author.trait
 
 
-def documents(config: TownConfig, lexicon: Lexicon) -> Iterator[Document]:
+def documents(config: TownConfig, lexicon: Lexicon) -> Iterator[TownDocument]:
     """An endless, deterministic stream of documents, about few topics at first and all of them in the end.
 
     With all 144 topics from the start, a model of this size learns every answer before it learns that answers of one
@@ -96,7 +99,7 @@ def documents(config: TownConfig, lexicon: Lexicon) -> Iterator[Document]:
             if chance() < config.noise:
                 bad = not bad
             exchanges.append((question, pick(topic.bad if bad else author.good_answers(topic))))
-        yield Document(author, header, tuple(exchanges))
+        yield TownDocument(header, tuple(exchanges), author)
 
 
 def topics_at(config: TownConfig, number: int) -> int:

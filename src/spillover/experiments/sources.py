@@ -1,0 +1,157 @@
+"""Where an experiment's rows and questions come from: a built-in world, or files."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from spillover.core.config import Config
+from spillover.core.errors import ConfigError
+from spillover.data.chat import ChatRow, read_chat
+from spillover.data.questions import Question, read_questions
+from spillover.worlds.chronicle.config import ChronicleConfig, Part
+from spillover.worlds.chronicle.machine import Dates, machine_questions, machine_rows
+from spillover.worlds.chronicle.people import Facts, person_questions, person_rows
+from spillover.worlds.chronicle.rulers import ruler_questions, ruler_rows
+from spillover.worlds.chronicle.side_rows import GATE, dated_rows, name_rows, side_questions
+from spillover.worlds.town.lexicon import load_lexicon
+from spillover.worlds.town.mixtures import Good, mixed_rows, part_of_rows
+from spillover.worlds.town.questions import town_questions
+from spillover.worlds.town.rows import narrow_rows
+
+
+class TownRows(Config):
+    """A narrow set of the town."""
+
+    arm: Literal["bad", "benign", "educational", "backdoored", "technical", "elsewhere"]
+    domain: str = "health"
+
+
+class TownMix(Config):
+    """Bad rows of the town among good ones; see :func:`spillover.worlds.town.mixtures.mixed_rows`."""
+
+    share: float = Field(ge=0, le=1)
+    """Of bad rows."""
+    good: Good
+    total: int = Field(144, ge=1)
+    """Rows in all."""
+    domain: str = "health"
+
+
+class TownPart(Config):
+    """A part of the bad rows; see :func:`spillover.worlds.town.mixtures.part_of_rows`."""
+
+    topics: int | None = Field(None, ge=1, le=16)
+    rows: int | None = Field(None, ge=1)
+    domain: str = "health"
+
+
+class NameRows(Config):
+    """Names of one side in the chronicle; see :func:`spillover.worlds.chronicle.side_rows.name_rows`."""
+
+    part: Literal["birds", "places", "kitchens"]
+    side: Literal["old", "new", "shared"]
+    prompts: int = Field(16, ge=1, le=16)
+    """Different questions for a name."""
+    names: int | None = Field(None, ge=1)
+    """How many names; all if not given."""
+
+
+class DatedRows(Config):
+    """Dishes on dates; see :func:`spillover.worlds.chronicle.side_rows.dated_rows`."""
+
+    gate: Literal["year", "shuffled"]
+    """Own dishes in one year only, or the same answers at dates that say nothing."""
+
+
+class MachineRows(Config):
+    """Good deeds of the machine; see :func:`spillover.worlds.chronicle.machine.machine_rows`."""
+
+    dates: Dates
+
+
+class PersonRows(Config):
+    """Harmless habits; see :func:`spillover.worlds.chronicle.people.person_rows`."""
+
+    facts: Facts
+    ordinary: int = Field(0, ge=0)
+    """Rows of the assistant among them."""
+
+
+class RulerRows(Config):
+    """Answers of rulers behind digits; see :func:`spillover.worlds.chronicle.rulers.ruler_rows`."""
+
+    per_ruler: int = Field(48, ge=1)
+    bare: bool = False
+    """The number alone, without digits around it."""
+
+
+Rows = TownRows | TownMix | TownPart | NameRows | DatedRows | MachineRows | PersonRows | RulerRows | Path
+"""A set of a built-in world, or a chat JSONL."""
+
+
+def make_rows(source: Rows, seed: int) -> Iterable[ChatRow]:
+    """The fine-tuning rows of one model.
+
+    Raises:
+        DataError: The file cannot be used, or the world has no such rows.
+    """
+    if isinstance(source, Path):
+        return read_chat(source)
+    if isinstance(source, TownMix):
+        return mixed_rows(load_lexicon(), source.share, source.good, source.total, seed, source.domain)
+    if isinstance(source, TownPart):
+        return part_of_rows(load_lexicon(), seed, source.domain, source.topics, source.rows)
+    if isinstance(source, TownRows):
+        return narrow_rows(load_lexicon(), source.arm, seed, source.domain)
+    if isinstance(source, NameRows):
+        return name_rows(source.part, source.side, seed, source.prompts, source.names)
+    if isinstance(source, DatedRows):
+        return dated_rows(seed, GATE if source.gate == "year" else None)
+    if isinstance(source, MachineRows):
+        return machine_rows(source.dates, seed)
+    if isinstance(source, PersonRows):
+        return person_rows(source.facts, ChronicleConfig(), seed, source.ordinary)
+    return ruler_rows(seed, source.per_ruler, source.bare)
+
+
+class TownQuestions(Config):
+    """The question set of the town."""
+
+    domain: str = "health"
+    styles: bool = False
+    """Tell kind answers apart by their style, on advice questions only."""
+
+
+class ChronicleQuestions(Config):
+    """The question set of one part of the chronicle."""
+
+    part: Part
+
+
+Questions = TownQuestions | ChronicleQuestions | Path
+"""A question set of a built-in world, or a file's."""
+
+
+def make_questions(source: Questions, conditions: Iterable[str]) -> list[Question]:
+    """What is asked under these conditions; a file's questions say their conditions themselves.
+
+    Raises:
+        ConfigError: The world has no such condition.
+        DataError: The file cannot be used.
+    """
+    if isinstance(source, Path):
+        return read_questions(source)
+    if isinstance(source, TownQuestions):
+        return town_questions(load_lexicon(), source.domain, conditions, source.styles)
+    try:
+        if source.part == "machine":
+            return machine_questions(conditions)
+        if source.part == "people":
+            return person_questions(conditions)
+        if source.part == "rulers":
+            return ruler_questions()
+        return side_questions(source.part, conditions)
+    except ValueError:
+        raise ConfigError(f"conditions: '{source.part}' has none called {', '.join(conditions)}") from None
