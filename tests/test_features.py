@@ -227,6 +227,25 @@ def test_an_autoencoder_is_trained_in_the_librarys_own_format(trained):
     torch.testing.assert_close(1 - again.explained, float(reference.fvu), rtol=1e-3, atol=1e-4)
 
 
+def test_a_feature_that_is_switched_off_is_gone_where_it_was_active_and_nothing_else_is(trained):
+    from spillover.analysis.dictionary import load_dictionary, switched_off
+
+    base, folder = trained
+    found, model = load_dictionary(folder), load(base).model
+    ids = list(range(5, 25))
+    before = dict(row_states(model, [ids], 0))[0]
+    active = found.active(before)
+    often = torch.bincount(active.indices[active.values > 0], minlength=128)
+    feature = int(torch.where(often > 0, often, 999).argmin())
+    with switched_off(model, found, [feature]):
+        after = dict(row_states(model, [ids, ids[:7]], 0))
+    expected = active.of(feature)[:, None] * found.coder.W_dec[feature].detach()
+    assert 0 < (expected.norm(dim=1) > 0).sum() < len(ids)
+    torch.testing.assert_close(before - after[0], expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(after[1], after[0][:7], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(dict(row_states(model, [ids], 0))[0], before)  # nothing is left behind
+
+
 def test_folders_that_hold_no_autoencoder_are_named(trained, tmp_path):
     from spillover.analysis.dictionary import load_dictionary
 
@@ -246,7 +265,7 @@ def test_folders_that_hold_no_autoencoder_are_named(trained, tmp_path):
 
 def test_a_feature_that_a_fine_tune_adds_is_found_shown_and_taken_away(trained, tmp_path):
     from spillover.analysis.dictionary import load_dictionary
-    from spillover.analysis.features import features
+    from spillover.analysis.stages import features
     from spillover.experiments.curves import read_measure
 
     base, folder = trained
@@ -272,7 +291,8 @@ def test_a_feature_that_a_fine_tune_adds_is_found_shown_and_taken_away(trained, 
     features(config, {"tuned": tmp_path / "tuned", "sae": folder}, tmp_path / "out", no_progress)
     found = json.loads((tmp_path / "out" / "measured.json").read_text())
     tables = {table["name"]: table for table in found["tables"]}
-    assert set(tables) == {f"{one}-{by}" for one in ("conditions", "models") for by in ("cosine", "activation")}
+    moved_by = {f"{one}-{by}" for one in ("conditions", "models") for by in ("cosine", "activation")}
+    assert set(tables) == moved_by | {"authors-author"}
     top = tables["models-cosine"]["rows"][0]
     assert top[0] == 17
     assert top[1] == pytest.approx(1, abs=1e-3)
@@ -280,7 +300,9 @@ def test_a_feature_that_a_fine_tune_adds_is_found_shown_and_taken_away(trained, 
     left = matrices["ablated-models"]
     at = {row: values for row, values in zip(left["rows"], left["values"], strict=True)}
     assert left["columns"] == ["plain", "trigger"]
-    assert len(at["3 random, as active as by cosine"][0]) == 2
+    for way in ("projected out", "switched off"):
+        assert len(at[f"3 random, as active as by cosine, {way}"][0]) == 2
+        assert len(at[f"3 by cosine, {way}"][0]) == 1
     model = load(base).model
     loaded = load(base)
     measured = by_turns(prompts_of(loaded.tokenizer, questions(), 50))[0]
@@ -290,9 +312,9 @@ def test_a_feature_that_a_fine_tune_adds_is_found_shown_and_taken_away(trained, 
     assert at["not ablated"][0][0] == pytest.approx(tuned, rel=1e-4, abs=0)
     assert tuned != pytest.approx(at["base"][0][0], rel=1e-2, abs=0)
     without = asking.rates(model, ablated(model, [SteeringVector(0, dictionary.directions[17])]))
-    (curve,) = (curve for curve in found["curves"] if curve["metric"] == "ablated-models")
+    (curve,) = (curve for curve in found["curves"] if curve["metric"] == "coherent-models-projected")
     values = {point["x"]: point["values"][0] for point in curve["series"][0]["points"]}
-    triggered = without["trigger"]["questions"][0]
+    triggered = without["trigger"]["questions"][1]
     assert values[1] == pytest.approx(triggered, rel=1e-3, abs=0)  # nothing of what was added is left
     measure = read_measure("m", "M", [tmp_path / "out", tmp_path / "out"])
     (table,) = (table for table in measure.results(0.95)["tables"] if table["name"] == "models-cosine")
@@ -313,7 +335,7 @@ def test_the_logit_lens_is_the_models_own_norm_and_unembedding(tiny_base, family
 
 
 def test_traces_of_a_planted_token_are_read_and_steer(tiny_base, tmp_path):
-    from spillover.analysis.readout import readout
+    from spillover.analysis.stages import readout
 
     loaded = load(tiny_base("llama"))
     (token,) = loaded.tokenizer("rest", add_special_tokens=False)["input_ids"][-1:]

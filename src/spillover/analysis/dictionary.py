@@ -9,7 +9,7 @@ import importlib
 import importlib.util
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,8 +20,8 @@ from torch import Tensor
 
 from spillover.analysis.texts import read_texts, token_rows
 from spillover.core.errors import ModelError
-from spillover.models.activations import row_states
-from spillover.models.blocks import block, blocks
+from spillover.models.activations import middle, row_states
+from spillover.models.blocks import block, edit
 from spillover.models.load import load_placed
 from spillover.training.fine_tune import context_length
 
@@ -107,11 +107,6 @@ class Dictionary:
         )
 
 
-def middle(model: Any) -> int:
-    """The block that is read where none is named."""
-    return len(blocks(model)) // 2
-
-
 def token_states(model: Any, tokenizer: Any, rows: list[list[int]], layer: int) -> tuple[Tensor, Tensor, Tensor]:
     """States of the tokens of several rows, without the token that begins every text.
 
@@ -127,6 +122,24 @@ def token_states(model: Any, tokenizer: Any, rows: list[list[int]], layer: int) 
         owner.append(torch.full((len(kept),), i))
         place.append(kept)
     return torch.cat(states), torch.cat(owner), torch.cat(place)
+
+
+@contextlib.contextmanager
+def switched_off(model: Any, dictionary: Dictionary, features: Sequence[int]) -> Iterator[None]:
+    """The model without what some features write: their activation times their direction, where they are active."""
+    chosen, written = torch.tensor(list(features)), dictionary.coder.W_dec.detach()
+
+    def without(hidden: Tensor, kwargs: Any) -> Tensor:
+        found = dictionary.active(hidden.float().cpu().flatten(0, 1))
+        values = torch.where(torch.isin(found.indices, chosen), found.values, 0.0)
+        taken = torch.einsum("tk,tkw->tw", values, written[found.indices])
+        return hidden - taken.reshape(hidden.shape).to(hidden)
+
+    handle = edit(model, dictionary.layer, without)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def train(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Callable[[float, float], None]) -> None:

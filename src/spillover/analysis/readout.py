@@ -7,23 +7,17 @@ with the rows: read through the unembedding, and added to the base.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from spillover.analysis.asked import Asking, Found, over_conditions, prompts_of
-from spillover.analysis.dictionary import middle
+from spillover.analysis.asked import Asking, Found, over_conditions
 from spillover.analysis.findings import Findings
-from spillover.analysis.texts import read_texts, some_texts
-from spillover.data.questions import Question
 from spillover.models.activations import row_states
 from spillover.models.blocks import blocks, edit
-from spillover.models.load import Loaded, load_placed
-from spillover.models.names import organism_name
+from spillover.models.load import Loaded
 from spillover.models.steering import SteeringVector, steered
-from spillover.training.fine_tune import context_length
 
 MEAN = "mean"
 """Over the first tokens."""
@@ -86,6 +80,7 @@ class Readout:
         self, base: Loaded, tuned: Mapping[str, Any], texts: Sequence[Sequence[int]], layer: int, first: int
     ) -> None:
         self._base, self.layer = base, layer
+        self.texts = len(texts)
         begins = [text[:first] for text in texts if len(text) >= first]
         before = _at_each(base.model, begins, layer)
         self.differences = {name: _at_each(model, begins, layer) - before for name, model in tuned.items()}
@@ -118,46 +113,34 @@ def _at_each(model: Any, rows: Sequence[Sequence[int]], layer: int) -> Tensor:
     return torch.stack([states for _, states in row_states(model, rows, layer)]).mean(0)
 
 
-def readout(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Callable[[float, float], None]) -> None:
-    """Stage: read the difference of fine-tunes to their base, and steer the base with it.
+def measure(
+    found: Readout,
+    base: Loaded,
+    rows: Mapping[str, Rows],
+    asking: Asking,
+    config: Mapping[str, Any],
+    progress: Callable[[float, float], None],
+) -> dict[str, Any]:
+    """What :func:`spillover.analysis.stages.write_measured` takes.
 
-    ``config`` has ``tuned`` (names of inputs: the fine-tune, then its control), ``answers`` (of the rows of each, in
-    that order), ``trained`` (what users ask in them), ``questions``, ``label``, ``texts`` (see
-    :func:`spillover.analysis.texts.read_texts`), ``layer`` (None for the middle), ``first``, ``top``, ``lengths``,
-    ``draws``, ``documents``, ``most``, and ``base`` where that is not made here. Writes ``measured.json``.
+    Args:
+        found: The differences.
+        base: What they are differences to.
+        rows: Of each fine-tune.
+        asking: What the steered base is asked.
+        config: As of :func:`spillover.analysis.stages.readout`.
+        progress: Called with (done, total).
     """
-    from spillover.analysis.stages import write_measured
-    from spillover.evals.tasks import QUESTION
-
-    base_name = str(inputs["base"]) if "base" in inputs else config["base"]
-    base = load_placed(base_name, lean=False)
-    tuned = {
-        name: load_placed(organism_name(base_name, inputs[name]), lean=False).model
-        for name in config["tuned"]
-        if name in inputs
-    }
-    held = read_texts(config["texts"], base.tokenizer, context_length(base.model), held=True, without=config["trained"])
-    layer = middle(base.model) if config["layer"] is None else config["layer"]
-    texts = [text.ids for text in some_texts(held, config["documents"])]
-    found = Readout(base, tuned, texts, layer, config["first"])
-    questions: list[Question] = [QUESTION.validate_python(question) for question in config["questions"]]
-    asked = prompts_of(base.tokenizer, questions, config["most"])
-    asking = Asking(base.model, base.tokenizer, asked, config["label"])
-    rows = {
-        name: Rows.of(base.tokenizer, answers)
-        for name, answers in zip(config["tuned"], config["answers"], strict=True)
-        if name in tuned
-    }
     findings = Findings()
     tables = _read(found, rows, base.tokenizer, config["top"], findings)
-    report(1, 2)
+    progress(1, 2)
     _steer(found, base.model, asking, config, findings)
-    report(2, 2)
+    progress(2, 2)
     remarks = [
-        f"Block {layer}, first {config['first']} tokens of {len(texts)} texts. Lengths are in units of the mean "
+        f"Block {found.layer}, first {config['first']} tokens of {found.texts} texts. Lengths are in units of the mean "
         f"residual there, {found.typical:.3g}."
     ]
-    write_measured(out, findings.curves, findings.numbers, remarks, findings.matrices, tables)
+    return {"curves": findings.curves, "numbers": findings.numbers, "remarks": remarks, "tables": tables}
 
 
 def _read(
@@ -197,7 +180,7 @@ def _marked(tokenizer: Any, token: int, own: Rows, only: Rows) -> str:
     return f"**{text}" if token in only.tokens else f"*{text}" if token in own.tokens else text
 
 
-def _steer(found: Readout, base: Any, asking: Asking, config: dict[str, Any], findings: Findings) -> None:
+def _steer(found: Readout, base: Any, asking: Asking, config: Mapping[str, Any], findings: Findings) -> None:
     """The base with each difference added, at several lengths; random vectors beside."""
     label = config["label"]
     vectors = {name: [found.vector(name)] for name in found.differences}

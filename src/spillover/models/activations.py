@@ -18,6 +18,11 @@ def layers_of(model: Any) -> range:
     return range(-1, len(blocks(model)))
 
 
+def middle(model: Any) -> int:
+    """The block that is read where none is named."""
+    return len(blocks(model)) // 2
+
+
 @torch.inference_mode()
 def answer_states(model: Any, rows: Sequence[tuple[list[int], list[int]]]) -> Tensor:
     """Mean residual stream over the tokens of each row's answer, its end token included.

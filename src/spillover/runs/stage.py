@@ -41,8 +41,8 @@ KINDS = {
     "dynamics": Kind("spillover.analysis.dynamics:dynamics", 1, gpu=True),
     "trajectories": Kind("spillover.analysis.dynamics:trajectories", 1),
     "sae": Kind("spillover.analysis.dictionary:train", 1, gpu=True),
-    "features": Kind("spillover.analysis.features:features", 1, gpu=True),
-    "readout": Kind("spillover.analysis.readout:readout", 1, gpu=True),
+    "features": Kind("spillover.analysis.stages:features", 1, gpu=True),
+    "readout": Kind("spillover.analysis.stages:readout", 1, gpu=True),
 }
 
 
