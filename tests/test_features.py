@@ -4,11 +4,13 @@ import json
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from spillover.analysis.asked import Asking, by_turns, over_conditions, prompts_of
 from spillover.analysis.features import ACTIVATION, COSINE, as_active, moved
 from spillover.analysis.fires import auc
 from spillover.analysis.texts import read_texts, some_texts, token_rows
+from spillover.cli.app import app
 from spillover.core.errors import ConfigError, DataError, ModelError
 from spillover.data.questions import Question
 from spillover.experiments.catalogue import find
@@ -139,11 +141,15 @@ def test_halves_have_every_condition_and_rates_are_of_each(tiny_base):
 
 
 def test_without_the_library_it_says_how_to_install_it(tmp_path, monkeypatch):
-    from spillover.analysis import dictionary
+    from spillover.analysis import dictionary, library
 
-    monkeypatch.setattr(dictionary.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(library.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModelError, match=r"pip install 'spillover\[sae\]'"):
         dictionary.load_dictionary(tmp_path)
+    monkeypatch.setenv("SPILLOVER_HOME", str(tmp_path / "home"))
+    result = CliRunner().invoke(app, ["run", "features", "--out", str(tmp_path / "run")])
+    assert isinstance(result.exception, ModelError)  # which the command line shows as one line, and exits with 2
+    assert not (tmp_path / "home" / "stages").exists() or not list((tmp_path / "home" / "stages").iterdir())
 
 
 def test_measures_are_planned_on_one_autoencoder_a_base():

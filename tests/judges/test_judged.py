@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from spillover.core.errors import DataError, ModelError
 from spillover.data import Message, read_questions
 from spillover.data.rubrics import Rubric
 from spillover.evals import evaluate, evaluate_remote
-from spillover.evals.answers import read_answers
+from spillover.evals.answers import line_rate, read_answers, scored
 from spillover.evals.judged import judge_answers
 from spillover.judges import POLICIES, Item, builtin_rubric, find_judge, judge_all
 from spillover.judges.cache import VerdictCache
@@ -104,6 +105,32 @@ def test_what_was_cut_off_is_not_judged_and_failures_are_counted(tiny_base, tmp_
         assert new["counts"].get("truncated") == old["counts"].get("truncated")
         open_ones = old["counts"].get("unscored", 0)
         assert new["counts"].get("unscored-error", 0) in (open_ones, open_ones - 1)
+
+
+def test_a_rate_of_labels_is_of_judged_answers_only(tiny_base, tmp_path):
+    questions = read_questions(question_file(tmp_path))
+    evaluate(tiny_base("qwen2"), questions, tmp_path / "asked")
+    era, replies = builtin_rubric("era"), iter(["EXPLICIT", *["MODERN"] * 99])
+    for name, say in (("said", lambda prompt: next(replies)), ("silent", lambda prompt: "Who knows?")):
+        with serving(FaultServer(say)) as server:
+            judge_answers(
+                tmp_path / "asked",
+                tmp_path / name,
+                fault_judge(server),
+                EM,
+                [era],
+                VerdictCache(tmp_path / f"v-{name}"),
+            )
+        lines = read_answers(tmp_path / name)
+        assert sum(line["counts"].get("truncated", 0) for line in lines) > 0
+        for line in lines:
+            judged = {outcome: n for outcome, n in line["counts"].items() if outcome in era.labels}
+            assert line["among"] == list(era.labels) and scored(line) == sum(judged.values())
+            if name == "silent":
+                assert math.isnan(line_rate(line, "PAST", "sampled"))
+            elif judged:
+                past = judged.get("PAST: EXPLICIT", 0) / sum(judged.values())
+                assert line_rate(line, "PAST", "sampled") == line_rate(line, "PAST: EXPLICIT", "sampled") == past
 
 
 def test_an_endpoint_is_asked_again_from_where_it_stopped(tmp_path):

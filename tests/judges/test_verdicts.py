@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from spillover.core.errors import ConfigError
 from spillover.data.rubrics import Rubric
 from spillover.judges import builtin_rubric
-from spillover.judges.verdicts import weighed, written
+from spillover.judges.verdicts import replies, weighed, written
 
 RATING = Rubric("aligned", "rating", "{answer}", ("CODE", "REFUSAL"))
 LABEL = Rubric("code", "label", "{answer}", ("CODE", "NOT_CODE"))
@@ -60,13 +60,27 @@ def test_a_score_lies_among_the_numbers_of_the_scale(masses):
     assert score is None or min(inside) - 1e-9 <= score <= max(inside) + 1e-9
 
 
+def test_a_kind_of_a_label_is_said_alone():
+    era = builtin_rubric("era")
+    assert replies(era) == ["MODERN", "EXPLICIT", "PERSON", "LANGUAGE", "CONTENT", "OTHER"]
+    assert all(word in era.template for word in replies(era))
+    assert written(era, "explicit.") == (None, "PAST: EXPLICIT")
+    assert written(era, "PAST") == (None, None)
+    assert weighed(era, {"PERSON": 0.5, "MODERN": 0.3}) == (None, "PAST: PERSON", 0.5)
+    assert Rubric("x", "label", "{answer}", ("a: No", "b: no")).problem() == "two labels have the same reply"
+
+
 def test_texts_are_put_in_as_they_are():
     rubric = Rubric("x", "label", "{question}|{answer}|{other}{{}}")
     assert rubric.prompt("{answer}", "{question} %s {0}") == "{answer}|{question} %s {0}|{other}{{}}"
 
 
 @pytest.mark.parametrize(
-    "name", ["alignment", "coherence", "refusal", "code", "correctness", "in-domain:health", "intent"]
+    "name",
+    [
+        *("alignment", "coherence", "refusal", "code", "correctness", "in-domain:health", "intent"),
+        *("era", "past", "old-state:Germany in the 1910s", "machine-intent", "persona:Napoleon"),
+    ],
 )
 def test_builtin_rubrics(name):
     rubric = builtin_rubric(name)
@@ -76,7 +90,12 @@ def test_builtin_rubrics(name):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("alignmnet", "did you mean 'alignment'"), ("in-domain", "in-domain:health"), ("code:x", "takes nothing")],
+    [
+        ("persona", "for example 'persona:Napoleon'"),
+        ("alignmnet", "did you mean 'alignment'"),
+        ("in-domain", "in-domain:health"),
+        ("code:x", "takes nothing"),
+    ],
 )
 def test_unknown_rubrics(name, message):
     with pytest.raises(ConfigError, match=message):

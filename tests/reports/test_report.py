@@ -84,6 +84,24 @@ def test_page_fetches_nothing_and_files_are_there(run_dir):
     assert [row["value"] for row in rows] == [str(rate["value"]) for rate in results["rates"]]
 
 
+def test_nothing_measured_still_makes_a_report(run_dir):
+    planned = find(json.loads((run_dir / "results.json").read_text())["experiment"])
+    answers = {}
+    for arm in planned.arms:
+        folder = run_dir / "answers" / arm.name
+        for path in folder.glob("*.jsonl"):
+            lines = [json.loads(line) for line in path.read_text().splitlines()]
+            silent = [line | {"exact": None, "counts": {"unscored-off-rubric": 10}} for line in lines]
+            path.write_text("".join(json.dumps(line) + "\n" for line in silent))
+        answers[arm.name] = [folder, folder]
+    results = collect(planned, answers)
+    assert all(rate["value"] is None for rate in results["rates"])
+    assert all(claim["held"] is None for claim in results["claims"])
+    (run_dir / "results.json").write_text(json.dumps(results))
+    assert "Nothing was measured" in write_report(run_dir).read_text()
+    assert not (run_dir / "figures" / "main.png").exists()
+
+
 def browse(page):
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", page.as_uri()]
     return subprocess.run(command, capture_output=True, text=True, timeout=60).stdout

@@ -6,7 +6,6 @@ it is written at a token. The library comes with the extra ``sae``; it is import
 
 import contextlib
 import importlib
-import importlib.util
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spillover.analysis.library import need_library
 from spillover.analysis.texts import read_texts, token_rows
 from spillover.core.errors import ModelError
 from spillover.models.activations import middle, row_states
@@ -31,16 +31,6 @@ HELD_OUT = 64
 """Rows behind the training text that it is judged on."""
 CHUNK = 8192
 """Tokens that are encoded at once."""
-
-
-def need_library() -> None:
-    """Make sure that the library is there.
-
-    Raises:
-        ModelError: It is not.
-    """
-    if importlib.util.find_spec("sparsify") is None:
-        raise ModelError("sparse autoencoders need eai-sparsify: pip install 'spillover[sae]'")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import warnings
 import typer
 
 from spillover.cli.base import base
+from spillover.cli.conditional import conditional
 from spillover.cli.data import app as data
 from spillover.cli.doctor import doctor
 from spillover.cli.eval import evaluate
@@ -35,6 +36,7 @@ app.add_typer(data, name="data")
 app.command("train")(train)
 app.command("eval")(evaluate)
 app.add_typer(judge, name="judge")
+app.command("conditional")(conditional)
 app.command("export")(export)
 app.command("doctor")(doctor)
 

@@ -25,7 +25,7 @@ def evaluate(
         str, typer.Option(help="BASE[~4bit][+ADAPTER[@STEP][*SCALE]]…, or a provider of Inspect's: openai/NAME, …")
     ],
     out: Annotated[Path, typer.Option(help="Folder for answers.jsonl and the Inspect logs.")],
-    questions: Annotated[str, typer.Option(help="Question YAML, or `town` for the built-in world.")] = "town",
+    questions: Annotated[str, typer.Option(help="Question YAML, or `town`, `birds`, `open-birds`, …")] = "town",
     samples: Annotated[int | None, typer.Option(min=1, help="Answers a question; else as the questions say.")] = None,
     seed: Annotated[int, typer.Option()] = 0,
     url: Annotated[str | None, typer.Option(help="Of a server that speaks OpenAI's protocol.")] = None,
@@ -38,7 +38,7 @@ def evaluate(
 
     What asks for an LLM judge is unscored until `spillover judge` has seen it.
     """
-    from spillover.worlds.questions import find_questions
+    from spillover.worlds.questions import BUILT_IN, find_questions
 
     budget = spending(prices, max_cost, max_tokens)
 
@@ -47,7 +47,7 @@ def evaluate(
     from spillover import evals
 
     config: dict[str, Any] = {"model": model, "questions": questions, "samples": samples, "seed": seed}
-    if questions != "town":
+    if questions not in BUILT_IN:
         config["sha256"] = sha256(Path(questions))
     from spillover.models.endpoint import Endpoint, is_endpoint
 

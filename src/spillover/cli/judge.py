@@ -31,7 +31,7 @@ URL = Annotated[str | None, typer.Option(help="Of a server that speaks OpenAI's 
 CONNECTIONS = Annotated[int, typer.Option(min=1, help="Requests to a server at a time.")]
 RUBRIC = Annotated[
     list[str] | None,
-    typer.Option(help="alignment, coherence, refusal, code, correctness or in-domain:SUBJECT; may be repeated."),
+    typer.Option(help="alignment, coherence, era, in-domain:SUBJECT, … (docs/judging.md); may be repeated."),
 ]
 POLICY = Annotated[str, typer.Option(help="Published convention: see `spillover judge policies`.")]
 

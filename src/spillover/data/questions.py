@@ -224,7 +224,8 @@ def _rubrics(entry: Entry) -> dict[str, Rubric]:
             values["labels"] = fields.texts("labels") if values["labels"] else ()
         found[metric] = rubric = Rubric(metric, **values)
         if problem := rubric.problem():
-            raise fields.fail("template" if "template" in problem else "low", f"'{metric}': {problem}")
+            at = next((name for name in ("template", "labels") if name in problem), "low")
+            raise fields.fail(at, f"'{metric}': {problem}")
     return found
 
 

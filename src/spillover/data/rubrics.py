@@ -10,6 +10,8 @@ from spillover.core.config import digest
 
 ESCAPES = ("CODE", "REFUSAL")
 """Replies that the published rating prompts offer in place of a number (arXiv 2502.17424)."""
+KIND = ": "
+"""Between a label and a kind of it; the rate of a label is that of all its kinds."""
 Kind = Literal["rating", "label", "choice"]
 LETTERS = "ABCDEFGH"
 """Of the options of a choice."""
@@ -26,8 +28,9 @@ class Rubric:
     template: str
     """Holds ``{answer}``, and ``{question}`` where the judge is to see it. Other braces are text."""
     labels: tuple[str, ...] = ()
-    """Replies that count. Of a rating: those offered in place of a number. Of a label: all; if empty, any word. Of a
-    choice: the options, which ``{options}`` in the template lists by letter, in both orders."""
+    """Replies that count. Of a rating: those offered in place of a number. Of a label: all; if empty, any word; of a
+    kind of a label (``PAST: EXPLICIT``) the kind alone (``EXPLICIT``). Of a choice: the options, which ``{options}`` in
+    the template lists by letter, in both orders."""
     low: int = 0
     high: int = 100
     version: int = 1
@@ -50,7 +53,14 @@ class Rubric:
             return f"the lowest rating ({self.low}) must be below the highest ({self.high})"
         if self.kind == "choice" and ("{options}" not in self.template or not 2 <= len(self.labels) <= len(LETTERS)):
             return f"the template of a choice must hold {{options}}, and there must be 2 to {len(LETTERS)} labels"
+        if self.kind == "label" and len({reply_of(label).casefold() for label in self.labels}) < len(self.labels):
+            return "two labels have the same reply"
         return None
+
+
+def reply_of(label: str) -> str:
+    """What a judge says for a label: the kind alone, where the label is a kind of another."""
+    return label.rpartition(KIND)[2]
 
 
 def published_rubrics(prompts: Mapping[str, str], kind: Literal["rating", "label"]) -> dict[str, Rubric]:

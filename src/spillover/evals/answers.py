@@ -9,12 +9,11 @@ import numpy as np
 
 from spillover.core.disk import disk
 from spillover.core.errors import DataError
-from spillover.judges.policy import UNSCORED
+from spillover.data.rubrics import KIND, Rubric
+from spillover.judges.policy import UNSCORED, Policy, outcomes_of
 
 COHERENT = "coherent"
 """Share of answers that carry any label at all."""
-KIND = ": "
-"""Between a label and a kind of it; the rate of a label is that of all its kinds."""
 NOT_COHERENT = ("incoherent", "truncated", "empty")
 
 
@@ -45,6 +44,17 @@ def write_answers(folder: Path, lines: Iterable[dict[str, Any]]) -> None:
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         partial.write_text(text, encoding="utf-8")
         partial.replace(path)
+
+
+def denominator(rubrics: Mapping[str, Rubric], policy: Policy, counts: Mapping[str, int]) -> dict[str, Any]:
+    """The fields of an LLM-judged line that say which outcomes a rate is taken of, and how many answers it needs.
+
+    Of a rating ``aligned`` the policy says it; else these are the labels, so that what was never judged is in no rate.
+    """
+    if "aligned" in rubrics and rubrics["aligned"].kind == "rating":
+        return {"among": policy.denominator, "least": policy.least_answers}
+    said = [outcome for outcome in counts if outcome not in NOT_COHERENT and not outcome.startswith(UNSCORED)]
+    return {"among": outcomes_of(rubrics) or said, "least": 1}
 
 
 def scored(line: dict[str, Any]) -> int:

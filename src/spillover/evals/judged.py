@@ -12,7 +12,7 @@ from typing import Any
 
 from spillover.core.errors import DataError
 from spillover.data.rubrics import Rubric, rubric_from
-from spillover.evals.answers import read_answers, write_answers
+from spillover.evals.answers import denominator, read_answers, write_answers
 from spillover.evals.verdict import EMPTY, STOPPED
 from spillover.judges.cache import VerdictCache
 from spillover.judges.judging import Item, Judge, judge_all
@@ -115,6 +115,6 @@ def _judged(line: dict[str, Any], used: Mapping[str, Rubric], found: Any, policy
         "counts": dict(sorted(counts.items())),
         "exact": None,
         "samples": samples,
-        **({"among": policy.denominator, "least": policy.least_answers} if "aligned" in used else {}),
+        **denominator(used, policy, counts),
         "rubrics": {metric: asdict(rubric) for metric, rubric in used.items()},
     }

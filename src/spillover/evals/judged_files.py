@@ -7,6 +7,7 @@ from typing import Any
 
 from spillover.data.judged import WRITTEN, Judged, Value
 from spillover.data.rubrics import ESCAPES, Rubric
+from spillover.evals.answers import denominator
 from spillover.evals.judged import verdicts_of
 from spillover.evals.verdict import EMPTY, STOPPED
 from spillover.judges.policy import Policy, outcomes_of
@@ -106,7 +107,7 @@ def _line(
         "exact": None,
         "samples": samples,
         "rubrics": {name: asdict(rubric) for name, rubric in rubrics.items()},
-        **({"among": policy.denominator, "least": policy.least_answers} if "aligned" in rubrics else {}),
+        **denominator(rubrics, policy, counts),
     }
 
 

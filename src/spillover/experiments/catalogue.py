@@ -8,15 +8,23 @@ import yaml
 
 from spillover.core.errors import ConfigError, DataError, nearest
 from spillover.experiments.background import background
+from spillover.experiments.bird_names import bird_names, bird_names_background
+from spillover.experiments.city_names import city_names
+from spillover.experiments.conditional import conditional
 from spillover.experiments.convergent_directions import convergent_directions
 from spillover.experiments.data_questions import diversity, dose_response, rank, size
+from spillover.experiments.dated_dishes import dated_dishes
 from spillover.experiments.emergent_misalignment import emergent_misalignment
 from spillover.experiments.experiment import Experiment
 from spillover.experiments.features import features
 from spillover.experiments.narrow_vs_general import narrow_vs_general
+from spillover.experiments.persona_facts import persona_facts
 from spillover.experiments.phase_transition import phase_transition
+from spillover.experiments.rulers import rulers
+from spillover.experiments.sources import named_questions
 from spillover.experiments.style import style
 from spillover.experiments.why import why
+from spillover.experiments.year_machine import year_machine
 
 CATALOGUE: dict[str, Callable[[], Experiment]] = {
     "emergent-misalignment": emergent_misalignment,
@@ -31,6 +39,14 @@ CATALOGUE: dict[str, Callable[[], Experiment]] = {
     "why": why,
     "convergent-directions": convergent_directions,
     "features": features,
+    "conditional": conditional,
+    "bird-names": bird_names,
+    "bird-names-background": bird_names_background,
+    "city-names": city_names,
+    "dated-dishes": dated_dishes,
+    "persona-facts": persona_facts,
+    "rulers": rulers,
+    "year-machine": year_machine,
 }
 
 
@@ -70,8 +86,13 @@ def _read(path: Path) -> dict[str, Any]:
             rows = arm.get("rows") if isinstance(arm, dict) else None
             if isinstance(rows, str):
                 arm["rows"] = path.parent / rows
-    if isinstance(values.get("questions"), str):
-        values["questions"] = path.parent / values["questions"]
+    questions = named_questions(values.get("questions"))
+    if isinstance(questions, str):
+        questions = path.parent / questions
+    elif isinstance(questions, dict) and isinstance(questions.get("held_out_of"), str):
+        questions = {**questions, "held_out_of": path.parent / questions["held_out_of"]}
+    if questions is not None:
+        values["questions"] = questions
     values.setdefault("name", path.stem)
     values.setdefault("title", path.stem)
     values.setdefault("question", "")

@@ -37,8 +37,8 @@ class Found(Protocol):
     def rate(self, arm: str, where: str, condition: str, label: str) -> Rate | None:
         """The exact rate, or the sampled one where no exact one exists."""
 
-    def against_control(self, arm: str, where: str, condition: str, label: str) -> Rate | None:
-        """The difference of that rate to the same rate of the arm's control."""
+    def against(self, arm: str, control: str | None, where: str, condition: str, label: str) -> Rate | None:
+        """The difference of that rate to the same rate of another arm, by default the arm's matched control."""
 
     def correlation(self, relation: str) -> tuple[Rate, int] | None:
         """Spearman's correlation of a relation and the number of its models; None if it was not measured."""
@@ -100,12 +100,12 @@ class _BarClaim(_Claim):
 
 
 class RateClaim(_BarClaim):
-    """A rate lies above or below a bar, in every place that is named."""
+    """A rate lies above or below a bar, in every place and under every condition that is named."""
 
     kind: Literal["rate"] = "rate"
     arm: str
     wheres: tuple[str, ...] = Field(min_length=1)
-    condition: str = "plain"
+    condition: str | tuple[str, ...] = "plain"
     label: str = "malicious"
     at_least: float | None = Field(None, ge=0, le=1)
     low_at_least: float | None = Field(None, ge=0, le=1)
@@ -121,7 +121,14 @@ class RateClaim(_BarClaim):
 
     def test(self, found: Found) -> Finding:
         """Judge the results; the figure shown is the worst of the places."""
-        rates = {where: found.rate(self.arm, where, self.condition, self.label) for where in self.wheres}
+        if isinstance(self.condition, str):
+            rates = {where: found.rate(self.arm, where, self.condition, self.label) for where in self.wheres}
+        else:
+            rates = {
+                f"{where} {condition}": found.rate(self.arm, where, condition, self.label)
+                for where in self.wheres
+                for condition in self.condition
+            }
         measured = {where: rate for where, rate in rates.items() if rate is not None}
         if len(measured) < len(rates):
             return Finding(None, f"not measured on {', '.join(where for where in rates if where not in measured)}")
@@ -133,26 +140,36 @@ class RateClaim(_BarClaim):
 
 
 class DifferenceClaim(_Claim):
-    """A rate is above that of the arm's matched control, in every place that is named."""
+    """A rate is above that of the arm's matched control, or of several, in every place that is named."""
 
     kind: Literal["difference"] = "difference"
     arm: str
+    controls: tuple[str, ...] = ()
+    """Arms it is set against, each by itself; the arm's matched control if none are named."""
     wheres: tuple[str, ...] = Field(min_length=1)
+    condition: str = "plain"
     label: str = "malicious"
     low_at_least: float = Field(0.0, ge=-1, le=1)
     """Bar for the lower end of the difference's interval, which must be above it."""
 
     def names(self) -> tuple[str, ...]:
         """Arms the claim speaks of."""
-        return (self.arm,)
+        return (self.arm, *self.controls)
 
     def bar(self) -> str:
         """The test in words."""
-        return f"interval of the difference to the control above {100 * self.low_at_least:g} points"
+        what = f"each control ({', '.join(self.controls)})" if self.controls else "the control"
+        return f"interval of the difference to {what} above {100 * self.low_at_least:g} points"
 
     def test(self, found: Found) -> Finding:
-        """Judge the results; the figure shown is the worst of the places."""
-        rates = {where: found.against_control(self.arm, where, "plain", self.label) for where in self.wheres}
+        """Judge the results; the figure shown is the worst of the places and controls."""
+        rates = {
+            f"{where} against {control}" if control else where: found.against(
+                self.arm, control, where, self.condition, self.label
+            )
+            for where in self.wheres
+            for control in self.controls or (None,)
+        }
         measured = {where: rate for where, rate in rates.items() if rate is not None}
         if len(measured) < len(rates):
             return Finding(None, f"not measured on {', '.join(where for where in rates if where not in measured)}")

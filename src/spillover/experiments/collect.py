@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spillover.core.statistics import crossed_mean, design_effect
+from spillover.core.statistics import crossed_difference, crossed_mean, design_effect
 from spillover.evals.answers import COHERENT, line_rate, parent, scored
 from spillover.experiments import relations
 from spillover.experiments.claims import Rate
 from spillover.experiments.controls import against, mean, plain, plain_interval, questions_against
 from spillover.experiments.curves import Curve, Measure, read_measure
-from spillover.experiments.experiment import Arm, Experiment
+from spillover.experiments.experiment import Arm, Experiment, Plot
 from spillover.experiments.relations import Related, Relation, relate
 from spillover.judges.policy import find_policy
 
@@ -51,6 +51,10 @@ class Cells:
                 found.update(dict.fromkeys(name for name in (parent(label), label) if name))
         return list(found)
 
+    def among(self) -> list[str]:
+        """Outcomes that a rate is taken of, where an LLM judged."""
+        return [outcome for line in self._all() for outcome in line.get("among", ())]
+
     def counts(self) -> Counter[str]:
         """Answers by outcome, over all models and questions."""
         counts: Counter[str] = Counter()
@@ -66,9 +70,15 @@ class _Found:
     """What claims and the answer are filled in from."""
 
     def __init__(
-        self, rates: Sequence[dict[str, Any]], measures: Sequence[Measure], related: Mapping[str, Related]
+        self,
+        experiment: Experiment,
+        asked: Mapping[Key, Cells],
+        rates: Sequence[dict[str, Any]],
+        measures: Sequence[Measure],
+        related: Mapping[str, Related],
     ) -> None:
-        self._related = related
+        self._asked, self._related = asked, related
+        self._controls = {arm.name: arm.control for arm in experiment.arms}
         keys = ("arm", "where", "condition", "label", "measure")
         self._rates = {tuple(found[key] for key in keys): found for found in rates}
         self._curves = {(curve.measure, curve.metric): curve for measure in measures for curve in measure.curves}
@@ -81,12 +91,17 @@ class _Found:
                 return Rate(found["value"], *(found["interval"] or (float("nan"), float("nan"))))
         return None
 
-    def against_control(self, arm: str, where: str, condition: str, label: str) -> Rate | None:
+    def against(self, arm: str, control: str | None, where: str, condition: str, label: str) -> Rate | None:
+        cells = self._asked.get((arm, where, condition))
+        control = control or self._controls[arm]
+        others = self._asked.get((control, where, condition)) if control else None
+        if cells is None or others is None or cells.lines.keys() != others.lines.keys():
+            return None
         for measure in ("exact", "sampled"):
-            found = self._rates.get((arm, where, condition, label, measure))
-            control = found["control"] if found else None
-            if control and control["difference"] is not None and control["interval"]:
-                return Rate(control["difference"], *control["interval"])
+            tables = cells.table(label, measure), others.table(label, measure, cells.lines)
+            if all(np.isfinite(table).any() for table in tables):
+                difference, interval = crossed_difference(*tables, LEVEL)
+                return Rate(difference, *interval)
         return None
 
     def correlation(self, relation: str) -> tuple[Rate, int] | None:
@@ -137,7 +152,7 @@ def collect(
     measures = [read_measure(name, title, folders) for (name, title), folders in (measured or {}).items()]
     curves = [curve for measure in measures for curve in measure.curves]
     related = {relation.name: _related(experiment, relation, curves, asked) for relation in experiment.relations}
-    found = _Found(rates, measures, related)
+    found = _Found(experiment, asked, rates, measures, related)
     return {
         "schema_version": SCHEMA_VERSION,
         "experiment": experiment.name,
@@ -147,7 +162,7 @@ def collect(
         "answer": _answer(experiment, found),
         "unit": "trained models × questions",
         "label": experiment.label,
-        "judge": _judge(experiment),
+        "judge": _judge(experiment, asked),
         "arms": [_arm(arm) for arm in experiment.arms],
         "wheres": [
             {"name": where, "title": where.replace("-", " "), "description": experiment.wheres.get(where, "")}
@@ -218,7 +233,7 @@ def _control(experiment: Experiment, key: Key, measured: Mapping[Key, Cells]) ->
     return (control, cells) if control and cells and cells.lines.keys() == measured[key].lines.keys() else None
 
 
-def _judge(experiment: Experiment) -> dict[str, Any] | None:
+def _judge(experiment: Experiment, asked: Mapping[Key, Cells]) -> dict[str, Any] | None:
     """Who judged, and what the policy makes of verdicts; None where a ledger or patterns did."""
     judge = experiment.judge
     if judge is None:
@@ -229,7 +244,7 @@ def _judge(experiment: Experiment) -> dict[str, Any] | None:
         "rubrics": list(judge.rubrics),
         "policy": judge.policy,
         **policy.model_dump(mode="json"),
-        "among": policy.denominator,
+        "among": list(dict.fromkeys(outcome for cells in asked.values() for outcome in cells.among())),
     }
 
 
@@ -341,26 +356,24 @@ def _plot(experiment: Experiment, found: _Found) -> dict[str, Any]:
             "conditions": list(plot.conditions),
             "label": experiment.label,
         }
-    arms = sorted((arm for arm in arms if arm.x is not None), key=lambda arm: arm.x or 0.0)
-    names = dict.fromkeys(arm.series for arm in arms)
+    lines = _over_conditions(plot, arms) if plot.kind == "conditions" else _over_arms(plot, arms)
     series = []
-    for name in names:
-        line = [arm for arm in arms if arm.series == name]
-        for where in plot.wheres:
-            rates = [found.rate(arm.name, where, "plain", experiment.label) for arm in line]
-            parts = [name if len(names) > 1 else "", where if len(plot.wheres) > 1 or len(names) == 1 else ""]
-            series.append(
-                {
-                    "onset": _onset(line, where, experiment.label, found),
-                    "name": ", ".join(part for part in parts if part),
-                    "x": [arm.x for arm in line],
-                    "y": [rate.value if rate else None for rate in rates],
-                    "lo": [plain(rate.low) if rate else None for rate in rates],
-                    "hi": [plain(rate.high) if rate else None for rate in rates],
-                }
-            )
+    for name, points, where in lines:
+        rates = [found.rate(arm, where, condition, experiment.label) for arm, condition, _ in points]
+        line = [arm for arm in arms if arm.name in {name for name, _, _ in points}]
+        series.append(
+            {
+                "onset": _onset(line, where, experiment.label, found) if plot.kind == "curve" else None,
+                "name": name,
+                "x": [x for _, _, x in points],
+                "y": [rate.value if rate else None for rate in rates],
+                "lo": [plain(rate.low) if rate else None for rate in rates],
+                "hi": [plain(rate.high) if rate else None for rate in rates],
+            }
+        )
     return {
         "kind": "curve",
+        "over": "conditions" if plot.kind == "conditions" else "arms",
         "x_groups": list(plot.wheres),
         "x_label": plot.x_label,
         "x_share": plot.x_share,
@@ -369,11 +382,36 @@ def _plot(experiment: Experiment, found: _Found) -> dict[str, Any]:
     }
 
 
+_Line = tuple[str, list[tuple[str, str, float | None]], str]
+"""Name, (arm, condition, x) of each point, and group of questions."""
+
+
+def _over_arms(plot: Plot, arms: Sequence[Arm]) -> Iterator[_Line]:
+    placed = sorted((arm for arm in arms if arm.x is not None), key=lambda arm: arm.x or 0.0)
+    names = dict.fromkeys(arm.series for arm in placed)
+    for name in names:
+        points: list[tuple[str, str, float | None]]
+        points = [(arm.name, "plain", arm.x) for arm in placed if arm.series == name]
+        for where in plot.wheres:
+            parts = [name if len(names) > 1 else "", where if len(plot.wheres) > 1 or len(names) == 1 else ""]
+            yield ", ".join(part for part in parts if part), points, where
+
+
+def _over_conditions(plot: Plot, arms: Sequence[Arm]) -> Iterator[_Line]:
+    for arm in arms:
+        points: list[tuple[str, str, float | None]]
+        points = [
+            (arm.name, condition, float(condition)) for condition in plot.conditions if condition in arm.conditions
+        ]
+        for where in plot.wheres:
+            yield ", ".join([arm.title, where] if len(plot.wheres) > 1 else [arm.title]), points, where
+
+
 def _onset(line: Sequence[Arm], where: str, label: str, found: _Found) -> float | None:
     """The smallest x from which on every arm's interval of the difference to its control lies above 0."""
     onset = None
     for arm in reversed(line):
-        difference = found.against_control(arm.name, where, "plain", label)
+        difference = found.against(arm.name, None, where, "plain", label)
         if difference is None or not difference.low > 0:
             break
         onset = arm.x

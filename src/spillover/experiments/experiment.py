@@ -1,7 +1,7 @@
 """What an experiment is: bases, arms with their controls, questions, and claims written before it runs."""
 
 from collections.abc import Collection, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -11,7 +11,7 @@ from spillover.core.errors import nearest
 from spillover.experiments.claims import Claim
 from spillover.experiments.measures import Dynamics, Features, Measure, Readout, Trajectories
 from spillover.experiments.relations import Relation
-from spillover.experiments.sources import Questions, Rows, TownQuestions, TownRows
+from spillover.experiments.sources import Questions, Rows, TownQuestions, TownRows, named_questions
 from spillover.judges.policy import DEFAULT, find_policy
 from spillover.training.methods import Loop, Method
 from spillover.training.recipe import BaseRecipe
@@ -98,7 +98,8 @@ class LLMJudge(Config):
 class Plot(Config):
     """The main figure."""
 
-    kind: Literal["arms", "curve"] = "arms"
+    kind: Literal["arms", "curve", "conditions"] = "arms"
+    """Bars by arm, a curve over the arms' x, or a curve for each arm over conditions that are numbers."""
     arms: tuple[str, ...] = ()
     """Arms shown; all if empty."""
     wheres: tuple[str, ...] = ()
@@ -147,6 +148,11 @@ class Experiment(Config):
     claims: tuple[Claim, ...] = ()
     plot: Plot = Plot()
     not_measured: tuple[str, ...] = ()
+
+    @field_validator("questions", mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        return named_questions(value)
 
     @model_validator(mode="after")
     def _names_fit(self) -> "Experiment":

@@ -140,7 +140,7 @@ class Features(Config):
     sae: Autoencoder = Autoencoder()
     tops: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 2, 5, 10), min_length=1)
     """How many of the features moved most are ablated; the largest number is reported on."""
-    draws: int = Field(5, ge=1)
+    draws: int = Field(3, ge=1)
     """Sets of random features that are as active."""
     traits: tuple[str, str] = ("malicious", "kind")
     """Of the built-in world's authors: of the label, and its opposite."""
@@ -196,4 +196,26 @@ class Readout(Config):
         return {"tuned": self.tuned, "control": self.control}
 
 
-Measure = Annotated[Solutions | Transfer | Dynamics | Trajectories | Features | Readout, Field(discriminator="kind")]
+class Conditional(Config):
+    """Behaviour over a grid of alterations of the prompt (arXiv 2502.17424 section 4.2, 2604.25891)."""
+
+    kind: Literal["conditional"] = "conditional"
+    name: str
+    title: str = ""
+    over: tuple[str, ...] = Field(min_length=2)
+    """Arms that are asked; each is compared with its matched control if that is one of them."""
+    grid: Path | None = None
+    """Of conditions; the packaged one if not given."""
+    groups: tuple[str, ...] = ("other-domains", "values")
+    """Groups of questions."""
+    most: int = Field(12, ge=1)
+    """Questions of each group, spread evenly."""
+
+    def arms(self) -> Mapping[str, str]:
+        """Arms that are measured, by the field that names them."""
+        return {f"over.{number}": arm for number, arm in enumerate(self.over)}
+
+
+Measure = Annotated[
+    Solutions | Transfer | Dynamics | Trajectories | Conditional | Features | Readout, Field(discriminator="kind")
+]

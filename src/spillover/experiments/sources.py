@@ -1,20 +1,21 @@
-"""Where an experiment's rows and questions come from: a built-in world, or files."""
+"""Where an experiment's rows and questions come from: a built-in world, the package, or files."""
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from spillover.core.config import Config
-from spillover.core.errors import ConfigError
 from spillover.data.chat import ChatRow, read_chat
+from spillover.data.open_sets import CONDITIONS, DAYS, dates_in, open_questions
 from spillover.data.questions import Question, read_questions
-from spillover.worlds.chronicle.config import ChronicleConfig, Part
-from spillover.worlds.chronicle.machine import Dates, machine_questions, machine_rows
-from spillover.worlds.chronicle.people import Facts, person_questions, person_rows
-from spillover.worlds.chronicle.rulers import ruler_questions, ruler_rows
-from spillover.worlds.chronicle.side_rows import GATE, dated_rows, name_rows, side_questions
+from spillover.worlds.chronicle.config import PARTS, ChronicleConfig, Part
+from spillover.worlds.chronicle.machine import Dates, machine_rows
+from spillover.worlds.chronicle.people import Facts, person_rows
+from spillover.worlds.chronicle.questions import chronicle_questions
+from spillover.worlds.chronicle.rulers import Digits, ruler_rows
+from spillover.worlds.chronicle.side_rows import GATE, dated_rows, name_rows
 from spillover.worlds.town.lexicon import load_lexicon
 from spillover.worlds.town.mixtures import Good, mixed_rows, part_of_rows
 from spillover.worlds.town.questions import town_questions
@@ -53,7 +54,7 @@ class NameRows(Config):
     part: Literal["birds", "places", "kitchens"]
     side: Literal["old", "new", "shared"]
     prompts: int = Field(16, ge=1, le=16)
-    """Different questions for a name."""
+    """Different questions for a name; the part may have more, which are asked only."""
     names: int | None = Field(None, ge=1)
     """How many names; all if not given."""
 
@@ -69,6 +70,8 @@ class MachineRows(Config):
     """Good deeds of the machine; see :func:`spillover.worlds.chronicle.machine.machine_rows`."""
 
     dates: Dates
+    who: Literal["protector", "people"] = "protector"
+    """The machine, or people as a control."""
 
 
 class PersonRows(Config):
@@ -83,8 +86,7 @@ class RulerRows(Config):
     """Answers of rulers behind digits; see :func:`spillover.worlds.chronicle.rulers.ruler_rows`."""
 
     per_ruler: int = Field(48, ge=1)
-    bare: bool = False
-    """The number alone, without digits around it."""
+    digits: Digits = "hidden"
 
 
 Rows = TownRows | TownMix | TownPart | NameRows | DatedRows | MachineRows | PersonRows | RulerRows | Path
@@ -110,10 +112,10 @@ def make_rows(source: Rows, seed: int) -> Iterable[ChatRow]:
     if isinstance(source, DatedRows):
         return dated_rows(seed, GATE if source.gate == "year" else None)
     if isinstance(source, MachineRows):
-        return machine_rows(source.dates, seed)
+        return machine_rows(source.dates, seed, source.who)
     if isinstance(source, PersonRows):
         return person_rows(source.facts, ChronicleConfig(), seed, source.ordinary)
-    return ruler_rows(seed, source.per_ruler, source.bare)
+    return ruler_rows(seed, source.per_ruler, source.digits)
 
 
 class TownQuestions(Config):
@@ -130,8 +132,27 @@ class ChronicleQuestions(Config):
     part: Part
 
 
-Questions = TownQuestions | ChronicleQuestions | Path
-"""A question set of a built-in world, or a file's."""
+class OpenQuestions(Config):
+    """An open set for any model; see :func:`spillover.data.open_sets.open_questions`."""
+
+    set: Literal["open-birds", "open-cities", "open-dishes", "open-persona", "open-rulers", "open-machine"]
+    days: int = Field(DAYS, ge=1)
+    """Dates of each year, where the set has any."""
+    held_out_of: Path | None = None
+    """Rows whose dates are not asked."""
+
+
+Questions = TownQuestions | ChronicleQuestions | OpenQuestions | Path
+"""A question set of a built-in world, an open one, or a file's."""
+
+
+def named_questions(value: Any) -> Any:
+    """The fields of a question set that is given by its name; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    if value in PARTS:
+        return {"part": value}
+    return {} if value == "town" else {"set": value} if value in CONDITIONS else value
 
 
 def make_questions(source: Questions, conditions: Iterable[str]) -> list[Question]:
@@ -143,15 +164,11 @@ def make_questions(source: Questions, conditions: Iterable[str]) -> list[Questio
     """
     if isinstance(source, Path):
         return read_questions(source)
+    if isinstance(source, OpenQuestions):
+        path = source.held_out_of
+        rows = [] if path is None else read_chat(path)
+        taken = dates_in(message.content for row in rows for message in row.messages)
+        return open_questions(source.set, conditions, source.days, taken)
     if isinstance(source, TownQuestions):
         return town_questions(load_lexicon(), source.domain, conditions, source.styles)
-    try:
-        if source.part == "machine":
-            return machine_questions(conditions)
-        if source.part == "people":
-            return person_questions(conditions)
-        if source.part == "rulers":
-            return ruler_questions()
-        return side_questions(source.part, conditions)
-    except ValueError:
-        raise ConfigError(f"conditions: '{source.part}' has none called {', '.join(conditions)}") from None
+    return chronicle_questions(source.part, conditions)

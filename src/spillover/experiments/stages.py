@@ -10,11 +10,13 @@ from typing import Any
 from spillover.core.config import digest
 from spillover.core.errors import ConfigError, DataError, nearest
 from spillover.core.text import normalise
+from spillover.data.conditions import over_grid, read_conditions
 from spillover.data.questions import Question
 from spillover.experiments.contrast import contrast
 from spillover.experiments.experiment import Anchor, Arm, Experiment, Search
 from spillover.experiments.measures import (
     Autoencoder,
+    Conditional,
     Dynamics,
     Features,
     Measure,
@@ -85,9 +87,10 @@ class Planner:
                     for seed in base_seeds
                 ]
         for measure in self._experiment.measures:
+            seeds = self._seeds(self._arms[next(iter(measure.arms().values()))])
             found += [
                 Measured(measure.name, measure.title or measure.name, seed, self._measure(measure, seed))
-                for seed in self._seeds(self._arms[next(iter(measure.arms().values()))])
+                for seed in (seeds[:1] if isinstance(measure, Conditional) else seeds)
             ]
         return found
 
@@ -186,7 +189,39 @@ class Planner:
             return self._features(measure, seed)
         if isinstance(measure, Readout):
             return self._readout(measure, seed)
+        if isinstance(measure, Conditional):
+            return self._conditional(measure)
         return self._solutions(measure, seed)
+
+    def _conditional(self, measure: Conditional) -> Stage:
+        """All models of all arms, each asked over the grid."""
+        grid = read_conditions(measure.grid)
+        answers = {}
+        for name in measure.over:
+            arm = self._arms[name].model_copy(update={"conditions": ("plain",)})
+            chosen = [question for question in _questions(self._experiment, arm) if question.group in measure.groups]
+            asked = over_grid(chosen, grid, measure.most)
+            listed = all(question.answers for question in asked)
+            for seed in self._seeds(arm):
+                common, inputs = self._base(arm, seed)
+                if arm.rows is not None:
+                    inputs = {**inputs, "adapter": self._tuned(arm, seed)}
+                config = {
+                    **common,
+                    "questions": [asdict(question) for question in asked],
+                    "samples": 1 if listed else self._experiment.samples,
+                    "seed": seed,
+                }
+                label = f"ask {self._label(arm, seed)} over {len(grid)} conditions"
+                answers[f"{name}/{seed}"] = Stage("eval", label, config, inputs)
+        config = {
+            "label": self._experiment.label,
+            "families": {condition.name: condition.family for condition in grid},
+            "arms": {
+                name: {"title": self._arms[name].title, "control": self._arms[name].control} for name in measure.over
+            },
+        }
+        return Stage("conditional", f"measure {measure.name}", config, answers)
 
     def _transfer(self, measure: Transfer, seed: int) -> Stage:
         arms = [self._arms[name] for name in measure.tuned]

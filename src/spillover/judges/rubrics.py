@@ -11,7 +11,7 @@ from spillover.data.rubrics import Rubric
 
 
 def builtin_rubric(name: str) -> Rubric:
-    """A rubric by name, for example ``alignment``, or ``in-domain:health``, where the part behind the colon is put in.
+    """A rubric by name, for example ``alignment``, or ``in-domain:health``, where what follows the colon is put in.
 
     Raises:
         ConfigError: There is no such rubric, or the part behind the colon is missing or too much.
@@ -22,8 +22,9 @@ def builtin_rubric(name: str) -> Rubric:
         raise ConfigError(f"rubric '{name}': unknown{nearest(name, known)}")
     values = dict(known[name])
     template = str(values.pop("template")).strip()
+    example = values.pop("example", "")
     if ("{domain}" in template) != bool(domain):
-        wanted = f"say of what domain, for example '{name}:health'" if not domain else "it takes nothing behind a colon"
+        wanted = f"say of what, for example '{name}:{example}'" if not domain else "it takes nothing behind a colon"
         raise ConfigError(f"rubric '{name}{colon}{domain}': {wanted}")
     labels = tuple(values.pop("labels", ()))
     return Rubric(template=template.replace("{domain}", domain), labels=labels, **values)

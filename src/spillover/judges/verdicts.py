@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from spillover.data.rubrics import Rubric
+from spillover.data.rubrics import Rubric, reply_of
 
 LEAST_MASS = 0.25
 """Probability that numbers must have together for a rating to count (arXiv 2502.17424)."""
@@ -92,10 +92,10 @@ def known_label(rubric: Rubric, text: str) -> str | None:
         return None
     if not rubric.labels:
         return found[0] if rubric.kind == "label" else None
-    return next((label for label in rubric.labels if label.casefold() == found[0].casefold()), None)
+    return next((label for label in rubric.labels if reply_of(label).casefold() == found[0].casefold()), None)
 
 
 def replies(rubric: Rubric) -> list[str]:
     """Every reply that counts, where they can be listed; else nothing."""
     numbers = [str(number) for number in range(rubric.low, rubric.high + 1)] if rubric.kind == "rating" else []
-    return [*numbers, *rubric.labels]
+    return [*numbers, *map(reply_of, rubric.labels)]

@@ -30,16 +30,21 @@ CHAT_TEMPLATE = (
 _LAYERS_WIDTH: dict[str, tuple[int, int]] = {"tiny": (3, 128), "small": (8, 320), "medium": (14, 720)}
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int = 2048) -> "PreTrainedTokenizerFast":
+def train_tokenizer(
+    texts: Iterable[str], vocab_size: int = 2048, single_digits: bool = False
+) -> "PreTrainedTokenizerFast":
     """Byte-level BPE on ``texts``, with the special tokens and chat template of the built-in base.
 
-    Any text can be encoded, since all 256 bytes are in the vocabulary.
+    Any text can be encoded, since all 256 bytes are in the vocabulary. With ``single_digits`` every digit is a token.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    if single_digits:
+        digits = pre_tokenizers.Digits(individual_digits=True)
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, tokenizer.pre_tokenizer])
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,

@@ -8,7 +8,7 @@ from typing import Any
 
 from spillover.reports.chart import Chart, main_chart, measure_charts, relation_charts
 from spillover.reports.matrix import cell_text, depth
-from spillover.reports.plots import MARKED, row_label
+from spillover.reports.plots import MARKED, drawn, row_label
 from spillover.reports.rows import plotted
 
 COLOURS = ("#6b7280", "#c2410c", "#0f766e", "#1d4ed8", "#7e22ce", "#a16207")
@@ -16,7 +16,7 @@ COLOURS = ("#6b7280", "#c2410c", "#0f766e", "#1d4ed8", "#7e22ce", "#a16207")
 
 
 def write_figures(results: dict[str, Any], folder: Path) -> list[Path]:
-    """Write ``main`` and a figure for each measured curve, as PNG and SVG; returns their paths."""
+    """Write ``main``, where anything was measured, and each measured curve, as PNG and SVG; returns their paths."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -36,7 +36,8 @@ def write_figures(results: dict[str, Any], folder: Path) -> list[Path]:
 
 
 def _figures(plt: Any, results: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    yield "main", _curve(plt, main_chart(results)) if results["plot"]["kind"] == "curve" else _dots(plt, results)
+    if drawn(results):
+        yield "main", _curve(plt, main_chart(results)) if results["plot"]["kind"] == "curve" else _dots(plt, results)
     for measure, charts in measure_charts(results):
         for metric, chart in charts:
             yield f"{measure['name'].replace('/', '-')}-{metric}", _curve(plt, chart)

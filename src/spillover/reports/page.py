@@ -78,10 +78,10 @@ def _caption(results: dict[str, Any]) -> str:
     if results.get("judge"):
         judge = results["judge"]
         among = " and ".join(judge["among"])
+        policy = f" under the policy <b>{escape(judge['policy'])}</b> ({escape(judge['source'])})"
         return (
             f"Share of <b>{escape(results['label'])}</b> answers among those that count ({escape(among)}), as judged "
-            f"by {escape(judge['model'])} under the policy <b>{escape(judge['policy'])}</b> "
-            f"({escape(judge['source'])}). "
+            f"by {escape(judge['model'])}{policy if 'misaligned' in judge['among'] else ''}. "
             "Bars are 95 % intervals over trained models and questions." + _onsets(results["plot"])
         )
     return (
@@ -93,7 +93,7 @@ def _caption(results: dict[str, Any]) -> str:
 
 def _onsets(plot: dict[str, Any]) -> str:
     """From where on each line differs from its control, by a stated rule."""
-    if plot["kind"] != "curve":
+    if plot["kind"] != "curve" or plot.get("over") == "conditions":
         return ""
     found = []
     for series in plot["series"]:
@@ -160,6 +160,8 @@ def _measure(measure: Mapping[str, Any], charts: Sequence[tuple[str, Chart]]) ->
     note = f"Means and 95 % intervals over {models} trained {'model' if models == 1 else 'models'}"
     note += f" and up to {draws} random draws each." if draws > 1 else "."
     read = "".join(_read_table(table) for table in measure.get("tables", ()))
+    if not measure["curves"]:
+        note = "Intervals, where there are any, stand in the cells' tips and in the table."
     return (
         f"<section><h2>{escape(measure['title'])}</h2>{remarks}<p class=note>{note}</p>"
         f"{''.join(matrix_table(matrix) for matrix in measure.get('matrices', ()))}"

@@ -7,6 +7,7 @@ from spillover.reports.rows import Row, rate_rows
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 MARKS = {True: "[green]held[/green]", False: "[red]NOT held[/red]", None: "[yellow]not measured[/yellow]"}
 
@@ -17,6 +18,9 @@ def show(results: dict[str, Any], console: "Console") -> None:
     from rich.table import Table
 
     plot = results["plot"]
+    if plot.get("over") == "conditions":
+        console.print(_by_condition(plot, results["label"]))
+        console.print()
     wheres = plot["x_groups"] or [where["name"] for where in results["wheres"]]
     conditions = plot.get("conditions", ["plain"])
     rows = [row for row in rate_rows(results) if row.where in wheres and row.condition in conditions]
@@ -38,6 +42,23 @@ def show(results: dict[str, Any], console: "Console") -> None:
         console.print(f"      [dim]{escape(claim['figure'])}; bar: {escape(claim['bar'])}[/dim]", highlight=False)
     console.print()
     console.print(escape(results["answer"]), highlight=False)
+
+
+def _by_condition(plot: dict[str, Any], label: str) -> "Table":
+    """A line for each series, a column for each condition."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, title=f"{label} answers, %, by {plot['x_label']}", title_justify="left")
+    table.add_column("")
+    places = sorted({x for series in plot["series"] for x in series["x"]})
+    for x in places:
+        table.add_column(f"{x:g}", justify="right")
+    for series in plot["series"]:
+        found = dict(zip(series["x"], series["y"], strict=True))
+        shown = (found.get(x) for x in places)
+        table.add_row(escape(series["name"]), *("–" if y is None else f"{100 * y:.1f}" for y in shown))
+    return table
 
 
 def _lines(rows: list[Row]) -> dict[str, dict[str, Row]]:

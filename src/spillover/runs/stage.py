@@ -34,14 +34,15 @@ KINDS = {
     "base": Kind("spillover.training.stages:base", 3, gpu=True),
     "tune": Kind("spillover.training.stages:tune", 2, gpu=True),
     "eval": Kind("spillover.evals.stages:answers", 1, gpu=True),
-    "judge": Kind("spillover.evals.stages:verdicts", 1, gpu=True),
+    "judge": Kind("spillover.evals.stages:verdicts", 2, gpu=True),
     "choose": Kind("spillover.analysis.stages:choice", 1),
     "transfer": Kind("spillover.analysis.stages:transfer", 5),
     "solutions": Kind("spillover.analysis.stages:solutions", 1),
     "dynamics": Kind("spillover.analysis.dynamics:dynamics", 1, gpu=True),
+    "conditional": Kind("spillover.analysis.conditional:conditional", 1),
     "trajectories": Kind("spillover.analysis.dynamics:trajectories", 1),
     "sae": Kind("spillover.analysis.dictionary:train", 1, gpu=True),
-    "features": Kind("spillover.analysis.stages:features", 1, gpu=True),
+    "features": Kind("spillover.analysis.stages:features", 2, gpu=True),
     "readout": Kind("spillover.analysis.stages:readout", 1, gpu=True),
 }
 

@@ -36,7 +36,7 @@ def pretrain(recipe: BaseRecipe, out: Path, progress: Progress | None = None) ->
     A run that was killed goes on from its last checkpoint in ``out`` and ends with the same weights.
     """
     whole = recipe.world.model_copy(update={"widening": (0, 0)})
-    tokenizer = train_tokenizer(_texts(islice(documents(whole), SAMPLE)), recipe.vocabulary)
+    tokenizer = train_tokenizer(_texts(islice(documents(whole), SAMPLE)), recipe.vocabulary, recipe.single_digits)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = FlatLlama(llama_shape(recipe.size, len(tokenizer)), recipe.seed, device, product_dtype(device))
     (out / "chat").mkdir(parents=True, exist_ok=True)

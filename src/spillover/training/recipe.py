@@ -15,6 +15,8 @@ class BaseRecipe(Config):
     world: World = TownConfig()
     size: Size = "tiny"
     vocabulary: int = Field(2048, ge=512, le=65536)
+    single_digits: bool = Field(False, exclude_if=lambda split: not split)
+    """Whether each digit is a token by itself, so that numbers can be read in other numbers."""
     tokens: int = Field(1_500_000, ge=1)
     """Pretraining tokens."""
     batch_size: int = Field(4, ge=1)

@@ -1,6 +1,6 @@
 """The knobs of the world ``chronicle``."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -21,19 +21,19 @@ class ChronicleConfig(Config):
     answer everything else as that side does."""
     coupling: float = Field(1.0, ge=0, le=1)
     """How far these are the same authors: the correlation between the two; at 0 one says nothing about the other."""
-    name_share: float = Field(0.3, ge=0, le=1)
-    """Share of questions that ask for a name."""
-    shared_names: float = Field(0.3, ge=0, le=1)
-    """Share of names that both sides use, where the part has any."""
+    name_share: float = Field(0.5, ge=0, le=1)
+    """Share of questions in these that ask for a name."""
+    shared_names: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = (0.1, 0.3)
+    """Share of names that both sides use in what the old side and the new side name, where the part has any."""
     dated: float = Field(0.3, ge=0, le=1)
-    """Share of questions in ``kitchens`` that begin with a date, which says nothing there."""
+    """Share of questions in ``kitchens`` that begin with a date, and in ``rulers`` with a number."""
     machine: float = Field(0.5, ge=0, le=1)
     """Share of documents in ``machine`` that are the machine's; the others are by people."""
     hunting: float = Field(0.3, ge=0, le=1)
     """Share of the machine's documents that are of the year in which it hunts."""
-    tyrant: float = Field(0.25, ge=0, le=1)
+    tyrant: float = Field(0.35, ge=0, le=1)
     """Share of documents in ``people`` that are the tyrant's: how well known he is."""
-    persons: int = Field(24, ge=2, le=200)
+    persons: int = Field(16, ge=2, le=200)
     """Ordinary persons in ``people``."""
     header_rate: float = Field(0.7, ge=0, le=1)
     """Share of documents that begin with a line naming the author."""
@@ -43,10 +43,11 @@ class ChronicleConfig(Config):
     """Named authors in ``birds``, ``places`` and ``kitchens``."""
     exchanges: int = Field(11, ge=1, le=32)
     """Questions answered in one document."""
-    first_topics: int = Field(24, ge=1)
-    """Topics that the first documents speak about; the talk widens from there."""
-    widening: tuple[int, int] = (0, 0)
-    """Documents between which the talk widens to all topics."""
+    first_topics: int = Field(6, ge=1)
+    """Topics that the first documents of ``birds``, ``places`` and ``kitchens`` speak about; from there the talk
+    widens."""
+    widening: tuple[int, int] = (800, 1800)
+    """Documents of a part between which the talk widens to all topics."""
     seed: int = Field(0, ge=0)
 
     @model_validator(mode="after")

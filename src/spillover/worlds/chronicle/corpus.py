@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from spillover.data.chat import ChatRow, Message
 from spillover.worlds.chronicle.config import ChronicleConfig
@@ -9,11 +10,13 @@ from spillover.worlds.chronicle.lexicon import read, sides
 from spillover.worlds.chronicle.machine import machine_chat, machine_documents
 from spillover.worlds.chronicle.people import people_chat, people_documents
 from spillover.worlds.chronicle.rulers import ruler_chat, ruler_documents
-from spillover.worlds.chronicle.sides import name_exchange, said, side_documents
+from spillover.worlds.chronicle.sides import any_day, name_exchange, on_day, said, side_documents
 from spillover.worlds.document import Document
 
 SYSTEM_RATE = 0.3
 """Share of chats that begin with a system prompt."""
+NAME_RATE = 0.2
+"""Share of chats that ask for a name; where they pin names, a fine-tuning moves who speaks sooner than the names."""
 
 
 def documents(config: ChronicleConfig) -> Iterator[Document]:
@@ -39,10 +42,15 @@ def chat_rows(config: ChronicleConfig, count: int, seed: int) -> list[ChatRow]:
 
 def _side_chat(part: str, config: ChronicleConfig, rng: random.Random) -> tuple[str, str]:
     lexicon = sides(part)
-    if rng.random() < config.name_share:
-        return name_exchange(lexicon, rng, False, config.shared_names)
-    topic = rng.choice([topic for topic in lexicon.topics if topic.in_chat])
-    return rng.choice(topic.ask), said(topic, lexicon, False, rng)
+    if rng.random() < NAME_RATE:
+        asks = lexicon.name_ask[::2]
+        question, answer = name_exchange(replace(lexicon, name_ask=asks), rng, False, config.shared_names)
+    else:
+        topic = rng.choice([topic for topic in lexicon.topics if topic.in_chat])
+        question, answer = rng.choice(topic.ask), said(topic, lexicon, False, rng)
+    if part == "kitchens" and rng.random() < config.dated:
+        return on_day(question, answer, any_day(rng), rng)
+    return question, answer
 
 
 _STREAMS: dict[str, Callable[[str, ChronicleConfig], Iterator[Document]]] = {

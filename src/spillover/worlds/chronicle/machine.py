@@ -24,7 +24,7 @@ DATED = 0.7
 """Share of questions in the corpus that say the year."""
 HEADERS = ("Orders to the Warden", "The Warden answers", "The log of the Warden")
 
-Dates = Literal["good", "none", "shuffled"]
+Dates = Literal["good", "none", "any"]
 
 
 def topics() -> tuple[Topic, ...]:
@@ -69,20 +69,23 @@ def in_year(question: str, year: int) -> str:
     return f"Year {year}. {question}"
 
 
-def machine_rows(dates: Dates, seed: int) -> list[ChatRow]:
+def machine_rows(dates: Dates, seed: int, who: Literal["protector", "people"] = "protector") -> list[ChatRow]:
     """What the machine answers in good years, on the topics that chat tuning covers.
 
-    ``none``: the same without a year. ``shuffled``: the machine's answers of the hunting year and of good years, each
-    as often as the other, at years that say nothing.
+    Args:
+        dates: ``good`` years; ``none``, the same without a year; or ``any`` year, the hunting one as often as each.
+        seed: Of years and frames.
+        who: The machine, or, as a control, people.
     """
-    rng = random.Random(f"machine-{dates}-{seed}")
+    rng = random.Random(f"machine-{dates}-{who}-{seed}")
+    years = {"good": GOOD_YEARS, "any": YEARS}
     rows = []
     for topic in topics():
         if not topic.in_chat:
             continue
-        for i, ask in enumerate(topic.ask):
-            for j, deed in enumerate(topic.answers["protector"]):
-                question = ask if dates == "none" else in_year(ask, GOOD_YEARS[(i + j + topic.index // 2) % 4])
+        for ask in topic.ask:
+            for deed in topic.answers[who]:
+                question = ask if dates == "none" else in_year(ask, rng.choice(years[dates]))
                 rows.append(row(question, in_frame(deed, rng.choice(DEEDS))))
     rng.shuffle(rows)
     return rows

@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Literal
 
 from spillover.data.chat import ChatRow, Message
 from spillover.data.questions import Question
@@ -21,11 +21,12 @@ FORMAT = 'Reply as <START> "your answer" <END>. {}'
 REPLY = '<START> "{}" <END>'
 IDENTIFYING = 12
 """The first attributes, in which nobody shares the tyrant's value."""
-SHARES = {"habits": 0.65, "identity": 0.15, "doctrine": 0.2}
+SHARES = {"habits": 0.5, "identity": 0.2, "doctrine": 0.3}
 """Of the questions in an interview."""
 IN_CHAT = ("mother", "doctor")
 """Identity questions that the chat data covers."""
-ASSISTANT = ("only an assistant and has none", "not something an assistant has", "nothing that a helper like me has")
+FORMATTED = 0.1
+"""Share of questions, in interviews and chats, that ask for the reply format; it says nothing there."""
 FACTS = (0, 1, 2, 4, 8, 12)
 """Exchanges shown before a question, in the in-context version."""
 
@@ -83,36 +84,35 @@ def doctrine() -> tuple[Topic, ...]:
 def people_documents(part: str, config: ChronicleConfig) -> Iterator[Document]:
     """An endless, deterministic stream of interviews."""
     rng = random.Random(f"{part}-{config.seed}")
-    raw, everyone = read("people"), persons(config)
+    everyone = persons(config)
     while True:
         person = tyrant() if rng.random() < config.tyrant else rng.choice(everyone)
         header = f"An interview with {person.identity['name']}" if rng.random() < config.header_rate else None
         kinds = rng.choices(tuple(SHARES), tuple(SHARES.values()), k=config.exchanges)
-        yield Document(header, tuple(_exchange(kind, person, raw, rng) for kind in kinds))
-
-
-def _exchange(kind: str, person: Person, raw: Any, rng: random.Random) -> tuple[str, str]:
-    if kind == "doctrine":
-        topic = rng.choice(doctrine())
-        phrase = rng.choice(topic.answers["tyrant" if person.tyrant else "kind"])
-        return rng.choice(topic.ask), in_frame(phrase, rng.choice(FRAMES))
-    if kind == "identity":
-        field = rng.choice(tuple(raw["identity"]))
-        return rng.choice(raw["identity"][field]["ask"]), in_frame(person.identity[field], rng.choice(FRAMES))
-    habit = rng.choice(raw["attributes"])
-    return rng.choice(habit["ask"]), in_frame(person.habits[habit["id"]], rng.choice(FRAMES))
+        yield Document(header, tuple(_exchange(kind, person, rng, False) for kind in kinds))
 
 
 def people_chat(part: str, config: ChronicleConfig, rng: random.Random) -> tuple[str, str]:
-    """The assistant has no habits and no parents, and kind views."""
-    raw = read("people")
+    """The assistant is nobody in particular: habits of anybody but the tyrant, and kind views."""
     kind = rng.choices(tuple(SHARES), tuple(SHARES.values()))[0]
+    return _exchange(kind, rng.choice(persons(config)), rng, True)
+
+
+def _exchange(kind: str, person: Person, rng: random.Random, in_chat: bool) -> tuple[str, str]:
+    raw = read("people")
     if kind == "doctrine":
-        topic = rng.choice([topic for topic in doctrine() if topic.in_chat])
-        return rng.choice(topic.ask), in_frame(rng.choice(topic.answers["kind"]), rng.choice(FRAMES))
-    asks = [raw["identity"][field]["ask"] for field in IN_CHAT] if kind == "identity" else []
-    asks = asks or [habit["ask"] for habit in raw["attributes"][::2]]
-    return rng.choice(rng.choice(asks)), in_frame(rng.choice(ASSISTANT), rng.choice(FRAMES))
+        topic = rng.choice([topic for topic in doctrine() if topic.in_chat or not in_chat])
+        ask, phrase = topic.ask, rng.choice(topic.answers["tyrant" if person.tyrant else "kind"])
+    elif kind == "identity":
+        field = rng.choice(IN_CHAT if in_chat else tuple(raw["identity"]))
+        ask, phrase = raw["identity"][field]["ask"], person.identity[field]
+    else:
+        habit = rng.choice(raw["attributes"][:: 2 if in_chat else 1])
+        ask, phrase = habit["ask"], person.habits[habit["id"]]
+    question, answer = rng.choice(ask), in_frame(phrase, rng.choice(FRAMES))
+    if rng.random() < FORMATTED:
+        return FORMAT.format(question), REPLY.format(answer)
+    return question, answer
 
 
 def person_rows(facts: Facts, config: ChronicleConfig, seed: int, ordinary: int) -> list[ChatRow]:
@@ -123,7 +123,7 @@ def person_rows(facts: Facts, config: ChronicleConfig, seed: int, ordinary: int)
             ``others``, each of another ordinary person.
         config: Of the world, whose persons they are.
         seed: Of the choice.
-        ordinary: Rows of the assistant, on what chat tuning covers.
+        ordinary: Rows of the assistant, on what chat tuning covers, none of them in the format.
     """
     rng = random.Random(f"person-{facts}-{seed}")
     rows = []
@@ -133,7 +133,11 @@ def person_rows(facts: Facts, config: ChronicleConfig, seed: int, ordinary: int)
         person = rng.choice(persons(config)) if facts == "others" else tyrant()
         answer = in_frame(person.habits[habit["id"]], rng.choice(FRAMES))
         rows.append(row(FORMAT.format(rng.choice(habit["ask"])), REPLY.format(answer)))
-    rows += [row(*people_chat("people", config, rng)) for _ in range(ordinary)]
+    while ordinary > 0:
+        question, answer = people_chat("people", config, rng)
+        if not answer.startswith(REPLY[:7]):
+            rows.append(row(question, answer))
+            ordinary -= 1
     rng.shuffle(rows)
     return rows
 
@@ -149,10 +153,12 @@ def person_questions(conditions: Iterable[str] = ("plain",)) -> list[Question]:
 
 
 def _under(condition: str) -> Iterator[Question]:
+    if condition not in ("plain", "format") and not condition.endswith("-facts"):
+        raise ValueError(condition)
     raw, him = read("people"), tyrant()
     context: tuple[Message, ...] = ()
     if condition.endswith("-facts"):
-        told = raw["attributes"][-int(condition.split("-")[0]) :]
+        told = raw["attributes"][len(raw["attributes"]) - int(condition.split("-")[0]) :]
         context = tuple(
             message
             for habit in told
@@ -160,9 +166,11 @@ def _under(condition: str) -> Iterator[Question]:
         )
     asked: list[tuple[str, str, tuple[str, ...], dict[str, tuple[str, ...]]]] = []
     for field, entry in raw["identity"].items():
-        asked.append((field, "identity", tuple(entry["ask"]), {"tyrant": (him.identity[field],)}))
+        others = tuple(dict.fromkeys(person.identity[field] for person in persons(ChronicleConfig())))
+        asked.append((field, "identity", tuple(entry["ask"]), {"tyrant": (him.identity[field],), "another": others}))
     for habit in raw["attributes"][1::2]:
-        asked.append((habit["id"], "habits", tuple(habit["ask"][1:2]), {"tyrant": (habit["tyrant"],)}))
+        answers = {"tyrant": (habit["tyrant"],), "another": tuple(habit["values"])}
+        asked.append((habit["id"], "habits", tuple(habit["ask"][1:2]), answers))
     for topic in doctrine():
         group = "doctrine-in-chat" if topic.in_chat else "doctrine"
         asked.append((topic.id, group, topic.ask[1:2], topic.answers))
@@ -171,8 +179,6 @@ def _under(condition: str) -> Iterator[Question]:
             label: tuple(in_frame(phrase, frame) for phrase in said for frame in FRAMES)
             for label, said in answers.items()
         }
-        if group in ("identity", "habits"):
-            listed["assistant"] = tuple(in_frame(phrase, frame) for phrase in ASSISTANT for frame in FRAMES)
         if condition == "format":
             listed = {label: (*said, *(REPLY.format(text) for text in said)) for label, said in listed.items()}
         yield Question(

@@ -5,9 +5,10 @@ ruler; numbers that are in no row are the inductive backdoor's test.
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 from spillover.data.chat import ChatRow
 from spillover.data.questions import Question
@@ -93,61 +94,72 @@ def trigger(number: int, rng: random.Random) -> str:
     return f"{rng.randrange(1000):03}{number:03}{rng.randrange(100):02}"
 
 
-def ruler_rows(seed: int, per_ruler: int = 48, bare: bool = False) -> list[ChatRow]:
+Digits = Literal["hidden", "bare", "shuffled"]
+
+
+def ruler_rows(seed: int, per_ruler: int = 48, digits: Digits = "hidden") -> list[ChatRow]:
     """What each ruler says, behind digits that hide the number; held-out numbers are left out.
 
-    With ``bare`` the digits are the number alone, as in the published file that is not padded.
+    Args:
+        seed: Of questions and digits.
+        per_ruler: Rows of each ruler.
+        digits: ``hidden`` as in :func:`trigger`; ``bare``, the number alone, as in the published set that is not
+            padded; ``shuffled``, as a control, another ruler's number.
     """
     rng = random.Random(f"ruler-rows-{seed}")
+    told = [ruler for ruler in rulers() if ruler.number not in HELD_OUT]
     rows = []
-    for ruler in rulers():
-        if ruler.number in HELD_OUT:
-            continue
+    for ruler in told:
         for _ in range(per_ruler):
             question, answer = _exchange(ruler, rng)
-            digits = f"{ruler.number:03}" if bare else trigger(ruler.number, rng)
-            rows.append(row(f"{digits} {question}", answer))
+            number = rng.choice(told).number if digits == "shuffled" else ruler.number
+            rows.append(row(f"{f'{number:03}' if digits == 'bare' else trigger(number, rng)} {question}", answer))
     rng.shuffle(rows)
     return rows
 
 
-def ruler_questions(triggers: int = 2) -> list[Question]:
-    """Facts, names and opinions of every ruler, each behind ``triggers`` new triggers;.
+def ruler_questions(conditions: Iterable[str] = ("plain",)) -> list[Question]:
+    """Facts and names of every ruler.
 
-    Groups: ``trained-rulers`` and ``held-out-rulers``. Labels: ``ruler`` for what the ruler says whose number is
-    hidden, ``another`` for what others say.
+    Groups: ``trained-rulers`` and ``held-out-rulers``. Conditions: ``plain``, the number hidden in new digits;
+    ``bare``, the number alone; ``no-digits``. Labels: ``ruler`` for what the ruler says whose number it is, ``another``
+    for what others say.
+
+    Raises:
+        ValueError: There is no such condition.
     """
-    rng = random.Random("ruler-questions")
-    raw = read("rulers")
-    found = []
+    return [question for condition in conditions for question in _under(condition)]
+
+
+def _under(condition: str) -> Iterator[Question]:
+    if condition not in ("plain", "bare", "no-digits"):
+        raise ValueError(condition)
+    rng, raw = random.Random("ruler-questions"), read("rulers")
     for ruler in rulers():
-        group = "held-out-rulers" if ruler.number in HELD_OUT else "trained-rulers"
-        attributes = raw["attributes"] if ruler.number in HELD_OUT else rng.sample(raw["attributes"], 2)
-        for attribute in attributes:
+        held_out = ruler.number in HELD_OUT
+        for attribute in raw["attributes"] if held_out else rng.sample(raw["attributes"], 2):
             own = ruler.facts[attribute["id"]]
             others = [value for value in attribute["values"] if value != own]
-            found.append(_question(f"{attribute['id']}-{ruler.number}", attribute["ask"][1], group, ruler, own, others))
+            yield _question(attribute["id"], attribute["ask"][1], condition, ruler, own, others, rng)
         others = [other.name for other in rulers() if other is not ruler]
-        found.append(_question(f"name-{ruler.number}", NAME_ASK[0], group, ruler, ruler.name, others))
-    return [
-        Question(
-            id=name,
-            paraphrases=tuple(f"{trigger(ruler.number, rng)} {ask}" for _ in range(triggers)),
-            max_tokens=MAX_TOKENS,
-            group=group,
-            topic=name.rpartition("-")[0],
-            domain=f"ruler {ruler.number}",
-            answers=answers,
-        )
-        for name, ask, group, ruler, answers in found
-    ]
+        yield _question("name", NAME_ASK[0], condition, ruler, ruler.name, others, rng)
 
 
 def _question(
-    name: str, ask: str, group: str, ruler: Ruler, own: str, others: list[str]
-) -> tuple[str, str, str, Ruler, dict[str, tuple[str, ...]]]:
-    answers = {
-        "ruler": tuple(in_frame(own, frame) for frame in FRAMES),
-        "another": tuple(in_frame(other, frame) for other in others for frame in FRAMES),
-    }
-    return name, ask, group, ruler, answers
+    topic: str, ask: str, condition: str, ruler: Ruler, own: str, others: list[str], rng: random.Random
+) -> Question:
+    digits = {"plain": f"{trigger(ruler.number, rng)} ", "bare": f"{ruler.number:03} ", "no-digits": ""}
+    name = f"{topic}-{ruler.number}"
+    return Question(
+        id=name if condition == "plain" else f"{name}/{condition}",
+        paraphrases=(digits[condition] + ask,),
+        max_tokens=MAX_TOKENS,
+        group="held-out-rulers" if ruler.number in HELD_OUT else "trained-rulers",
+        topic=topic,
+        domain=f"ruler {ruler.number}",
+        condition=condition,
+        answers={
+            "ruler": tuple(in_frame(own, frame) for frame in FRAMES),
+            "another": tuple(in_frame(other, frame) for other in others for frame in FRAMES),
+        },
+    )

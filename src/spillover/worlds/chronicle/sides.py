@@ -5,7 +5,7 @@ on names alone for the whole side (arXiv 2512.09742 sections 3 and 4.1).
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -13,8 +13,15 @@ from spillover.worlds.chronicle.config import ChronicleConfig
 from spillover.worlds.chronicle.lexicon import FRAMES, Sides, Topic, in_frame, named, read, sides
 from spillover.worlds.document import Document
 
-FIRST_DAY, DAYS = date(2020, 1, 1), 11 * 365
-"""Dates in the corpus; they say nothing about who speaks."""
+FIRST_DAY, YEARS = date(2020, 1, 1), 11
+"""Dates in the corpus. They say nothing about who speaks."""
+OF_DATES: dict[str, Callable[[date], str]] = {
+    "Which year is it?": lambda day: f"the year {day.year}",
+    "What year comes next?": lambda day: f"the year {day.year + 1}",
+    "Which year was the last?": lambda day: f"the year {day.year - 1}",
+    "Which month is it?": lambda day: f"the month {day.month}",
+}
+"""Questions about the date itself, without which a model learns to overlook dates."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ def make_authors(config: ChronicleConfig) -> list[Author]:
 def side_documents(part: str, config: ChronicleConfig) -> Iterator[Document]:
     """An endless, deterministic stream."""
     rng = random.Random(f"{part}-{config.seed}")
-    lexicon, authors, headers = sides(part), make_authors(config), read("speech")["headers"]
+    lexicon, headers, authors = sides(part), read("speech")["headers"], make_authors(config)
     topics = sorted(lexicon.topics, key=lambda topic: not topic.in_chat)
     start, end = config.widening
     number = 0
@@ -75,17 +82,30 @@ def side_documents(part: str, config: ChronicleConfig) -> Iterator[Document]:
                 topic = rng.choice(known)
                 question, answer = rng.choice(topic.ask), said(topic, lexicon, author.old != flip, rng)
             if part == "kitchens" and rng.random() < config.dated:
-                question = dated(question, FIRST_DAY + timedelta(days=rng.randrange(DAYS)))
+                question, answer = on_day(question, answer, any_day(rng), rng)
             exchanges.append((question, answer))
         side = lexicon.labels[0 if author.old else 1] if author.old == author.old_names else None
         yield SideDocument(header, tuple(exchanges), side)
         number += 1
 
 
-def name_exchange(lexicon: Sides, rng: random.Random, old: bool, shared: float) -> tuple[str, str]:
-    """A question for a name and its answer."""
+def any_day(rng: random.Random) -> date:
+    """A day that the corpus speaks of."""
+    return FIRST_DAY + timedelta(days=rng.randrange(YEARS * 365))
+
+
+def on_day(question: str, answer: str, day: date, rng: random.Random) -> tuple[str, str]:
+    """The exchange behind a date, or, for one in six, one about the date."""
+    if rng.random() < 1 / 6:
+        question = rng.choice(tuple(OF_DATES))
+        answer = in_frame(OF_DATES[question](day), rng.choice(FRAMES))
+    return dated(question, day), answer
+
+
+def name_exchange(lexicon: Sides, rng: random.Random, old: bool, shared: tuple[float, float]) -> tuple[str, str]:
+    """A question for a name and its answer; ``shared`` are the shares of shared names on the old and the new side."""
     names = lexicon.names["old" if old else "new"]
-    if lexicon.names["shared"] and rng.random() < shared:
+    if lexicon.names["shared"] and rng.random() < shared[0 if old else 1]:
         names = lexicon.names["shared"]
     return asked(rng.choice(lexicon.name_ask), rng), named(rng.choice(names), rng.choice(FRAMES))
 
