@@ -89,7 +89,7 @@ def measure(
         for by, features in one.lists.items():
             traits.say(findings, f"{one.title}: {report.top} {by}", features)
             traits.say(findings, f"{one.title}: the first {by}", features[:1])
-            comparison = comparisons[min(number, len(comparisons) - 1)]
+            comparison = comparisons[number if one.difference is not None else 0]
             report.tables.append(_table(found.fires, traits, comparison, one, by))
         _ablate(report, one, before, share)
         progress(number + 1, len(chosen))

@@ -42,7 +42,7 @@ KINDS = {
     "conditional": Kind("spillover.analysis.conditional:conditional", 1),
     "trajectories": Kind("spillover.analysis.dynamics:trajectories", 1),
     "sae": Kind("spillover.analysis.dictionary:train", 1, gpu=True),
-    "features": Kind("spillover.analysis.stages:features", 2, gpu=True),
+    "features": Kind("spillover.analysis.stages:features", 3, gpu=True),
     "readout": Kind("spillover.analysis.stages:readout", 1, gpu=True),
 }
 
