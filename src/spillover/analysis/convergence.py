@@ -9,6 +9,7 @@ import numpy as np
 
 from spillover.analysis import directions
 from spillover.analysis.directions import Direction
+from spillover.analysis.findings import Findings
 from spillover.analysis.matrices import Cell, matrix
 from spillover.analysis.transfer import KINDS, PAIR, PERSONA, SHIFT, Found, Transfer, overall
 from spillover.models.ablation import ablated
@@ -30,7 +31,7 @@ def measure(
     transfer: Transfer, scales: Sequence[float], draws: int, progress: Callable[[float, float], None]
 ) -> dict[str, Any]:
     """What :func:`spillover.analysis.stages.write_measured` takes."""
-    report = _Report()
+    report = Findings()
     before = {name: transfer.by_group(model) for name, model in transfer.tuned.items()}
     plain = transfer.rates(transfer.base.model)
     for name, (rate, coherent) in {"base": plain, **{name: overall(found) for name, found in before.items()}}.items():
@@ -66,20 +67,6 @@ def measure(
     return {"curves": report.curves, "numbers": report.numbers, "remarks": remarks, "matrices": report.matrices}
 
 
-class _Report:
-    """What has been found so far."""
-
-    def __init__(self) -> None:
-        self.curves: list[dict[str, Any]] = []
-        self.numbers: list[dict[str, Any]] = []
-        self.matrices: list[dict[str, Any]] = []
-
-    def say(self, name: str, series: str, values: Sequence[float]) -> None:
-        """A number: the mean of those values that were measured."""
-        known = [value for value in values if np.isfinite(value)]
-        self.numbers.append({"name": name, "series": series, "value": float(np.mean(known)) if known else None})
-
-
 class Removed:
     """The share of what fine-tuning added to the rate among coherent answers that an ablation takes away again.
 
@@ -105,7 +92,7 @@ def _among_coherent(found: Found) -> float:
     return rate / coherent if coherent >= COHERENT else float("nan")
 
 
-def _cosines(transfer: Transfer, controls: Mapping[int, list[Direction]], report: _Report) -> None:
+def _cosines(transfer: Transfer, controls: Mapping[int, list[Direction]], report: Findings) -> None:
     names = list(transfer.tuned)
     for kind in KINDS:
         against: dict[str, list[Direction]] = {name: [found[kind]] for name, found in transfer.found.items()}
@@ -143,7 +130,7 @@ def _ablations(
     controls: Mapping[int, list[Direction]],
     before: Mapping[str, Groups],
     share: Removed,
-    report: _Report,
+    report: Findings,
 ) -> None:
     """Every direction out of every fine-tune, at every layer at once: the transfer matrices and their means."""
     names = list(transfer.tuned)
@@ -227,7 +214,7 @@ def _single(transfer: Transfer, share: Removed) -> list[dict[str, Any]]:
     return series
 
 
-def _steering(transfer: Transfer, scales: Sequence[float], draws: int, report: _Report) -> None:
+def _steering(transfer: Transfer, scales: Sequence[float], draws: int, report: Findings) -> None:
     """The base with each fine-tune's shift added, at each layer and scale; random vectors of equal length beside."""
     shifts = [found[SHIFT] for found in transfer.found.values()]
     first = shifts[0]

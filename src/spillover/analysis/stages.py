@@ -3,11 +3,15 @@
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spillover.analysis.gates import Gates, choose
 from spillover.data.chat import Message
 from spillover.evals.answers import group_rates
+
+if TYPE_CHECKING:
+    from spillover.data.questions import Question
+    from spillover.models.load import Loaded
 
 Report = Callable[[float, float], None]
 """Called with (done, total)."""
@@ -94,6 +98,79 @@ def transfer(config: dict[str, Any], inputs: dict[str, Path], out: Path, report:
     write_measured(out, **measure(found, config["scales"], config["draws"], report))
 
 
+def features(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Report) -> None:
+    """Find the features that are moved, show what they are, and take them away (arXiv 2512.09742, section 6).
+
+    ``config`` has ``questions``, ``label``, ``first`` and ``second`` (conditions, or none), ``texts`` (see
+    :func:`spillover.analysis.texts.read_texts`), ``trained`` (what users ask in the rows), ``traits`` (of authors, of
+    the label and its opposite), ``tops`` (how many features are ablated), ``draws``, ``documents``, ``most``,
+    ``against`` (its name), ``sae`` (``layer``, and ``folder`` where it was made elsewhere), and ``base`` where that is
+    not made here. Inputs: ``tuned``; ``against``, if that is not the base; ``base``; ``sae``. Writes ``measured.json``.
+    """
+    from spillover.analysis.dictionary import load_dictionary
+    from spillover.analysis.feature_report import measure
+    from spillover.analysis.features import Features
+
+    base, tuned = _placed(config, inputs, ("tuned", "against"))
+    folder = inputs["sae"] if "sae" in inputs else Path(config["sae"]["folder"])
+    found = Features(
+        base,
+        tuned["tuned"],
+        tuned.get("against", base.model),
+        load_dictionary(folder, config["sae"]["layer"]),
+        {**config, "questions": _asked(config)},
+    )
+    write_measured(out, **measure(found, config, base.model, report))
+
+
+def readout(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Report) -> None:
+    """Read the difference of fine-tunes to their base, and steer the base with it (arXiv 2510.13900).
+
+    ``config`` has ``tuned`` (names of inputs: the fine-tune, then its control), ``answers`` (of the rows of each, in
+    that order), ``trained`` (what users ask in them), ``questions``, ``label``, ``texts`` (see
+    :func:`spillover.analysis.texts.read_texts`), ``layer`` (None for the middle), ``first``, ``top``, ``lengths``,
+    ``draws``, ``documents``, ``most``, and ``base`` where that is not made here. Writes ``measured.json``.
+    """
+    from spillover.analysis.asked import Asking, prompts_of
+    from spillover.analysis.readout import Readout, Rows, measure
+    from spillover.analysis.texts import read_texts, some_texts
+    from spillover.models.activations import middle
+    from spillover.training.fine_tune import context_length
+
+    base, tuned = _placed(config, inputs, config["tuned"])
+    limit = context_length(base.model)
+    texts = read_texts(config["texts"], base.tokenizer, limit, held=True, without=config["trained"])
+    layer = middle(base.model) if config["layer"] is None else config["layer"]
+    held = [text.ids for text in some_texts(texts, config["documents"])]
+    answers = dict(zip(config["tuned"], config["answers"], strict=True))
+    asked = prompts_of(base.tokenizer, _asked(config), config["most"])
+    found = measure(
+        Readout(base, tuned, held, layer, config["first"]),
+        base,
+        {name: Rows.of(base.tokenizer, answers[name]) for name in tuned},
+        Asking(base.model, base.tokenizer, asked, config["label"]),
+        config,
+        report,
+    )
+    write_measured(out, **found)
+
+
+def _placed(config: dict[str, Any], inputs: dict[str, Path], names: Sequence[str]) -> tuple["Loaded", dict[str, Any]]:
+    """The base, and the fine-tunes among the inputs of these names, as models without an adapter around them."""
+    from spillover.models.load import load_placed
+    from spillover.models.names import organism_name
+
+    base = str(inputs["base"]) if "base" in inputs else config["base"]
+    tuned = {name: load_placed(organism_name(base, inputs[name]), lean=False).model for name in names if name in inputs}
+    return load_placed(base, lean=False), tuned
+
+
+def _asked(config: dict[str, Any]) -> list["Question"]:
+    from spillover.evals.tasks import QUESTION
+
+    return [QUESTION.validate_python(question) for question in config["questions"]]
+
+
 def write_measured(
     out: Path,
     curves: Sequence[dict[str, Any]],
@@ -101,6 +178,7 @@ def write_measured(
     remarks: Sequence[str] = (),
     matrices: Sequence[dict[str, Any]] = (),
     conditional: dict[str, Any] | None = None,
+    tables: Sequence[dict[str, Any]] = (),
 ) -> None:
     """Write ``measured.json``, the same for every measure, so that gathering and reporting need not know which.
 
@@ -112,9 +190,15 @@ def write_measured(
         remarks: Sentences that the report has to show.
         matrices: Each as :func:`spillover.analysis.matrices.matrix` gives it.
         conditional: The matrix over a grid of prompts, as :mod:`spillover.analysis.conditional_matrix` gives it.
+        tables: What is read, not averaged: each ``name``, ``title``, ``columns`` and ``rows`` of text and numbers.
     """
-    found: dict[str, Any] = {"curves": list(curves), "numbers": list(numbers), "remarks": list(remarks)}
-    found["matrices"] = list(matrices)
+    found: dict[str, Any] = {
+        "curves": list(curves),
+        "numbers": list(numbers),
+        "remarks": list(remarks),
+        "matrices": list(matrices),
+        "tables": list(tables),
+    }
     if conditional is not None:
         found["conditional"] = conditional
     (out / "measured.json").write_text(json.dumps(found) + "\n", encoding="utf-8")

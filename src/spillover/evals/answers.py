@@ -76,17 +76,23 @@ def line_rate(line: dict[str, Any] | None, label: str, measure: str) -> float:
         shares: dict[str, float] | None = line["exact"]
         if shares is None:
             return float("nan")
-        return sum(shares.values()) if label == COHERENT else _of_label(shares, label)
+        return sum(shares.values()) if label == COHERENT else of_label(shares, label)
     counts: dict[str, int] = line["counts"]
     if label == COHERENT:
         total = _judged(line)
         return 1 - sum(counts.get(outcome, 0) for outcome in NOT_COHERENT) / total if total else float("nan")
     total = scored(line)
-    return _of_label(counts, label) / total if total >= max(1, line.get("least", 1)) else float("nan")
+    return of_label(counts, label) / total if total >= max(1, line.get("least", 1)) else float("nan")
 
 
-def _of_label(found: Mapping[str, float], label: str) -> float:
-    return sum(value for name, value in found.items() if label in (name, parent(name)))
+def of_label(found: Mapping[str, float], label: str) -> float:
+    """The share, or count, of a label and all its kinds."""
+    return sum(value for name, value in found.items() if is_of(label, name))
+
+
+def is_of(label: str, name: str) -> bool:
+    """Whether ``name`` is a label, or a kind of it."""
+    return label in (name, parent(name))
 
 
 def parent(label: str) -> str | None:

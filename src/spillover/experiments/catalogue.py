@@ -16,6 +16,8 @@ from spillover.experiments.data_questions import diversity, dose_response, rank,
 from spillover.experiments.dated_dishes import dated_dishes
 from spillover.experiments.emergent_misalignment import emergent_misalignment
 from spillover.experiments.experiment import Experiment
+from spillover.experiments.features import features
+from spillover.experiments.features_year import features_year
 from spillover.experiments.narrow_vs_general import narrow_vs_general
 from spillover.experiments.persona_facts import persona_facts
 from spillover.experiments.phase_transition import phase_transition
@@ -37,6 +39,8 @@ CATALOGUE: dict[str, Callable[[], Experiment]] = {
     "phase-transition": phase_transition,
     "why": why,
     "convergent-directions": convergent_directions,
+    "features": features,
+    "features-year": features_year,
     "conditional": conditional,
     "bird-names": bird_names,
     "bird-names-background": bird_names_background,

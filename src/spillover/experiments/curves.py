@@ -87,6 +87,8 @@ class Measure:
     matrices: list[Matrix] = field(default_factory=list)
     conditional: dict[str, Any] | None = None
     """Of a grid of prompts; one stage gives it for all models."""
+    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Name to what is read rather than averaged; the first column says which model a row is of."""
 
     def results(self, level: float) -> dict[str, Any]:
         """As plain JSON values."""
@@ -114,6 +116,7 @@ class Measure:
                 *(over_conditions(found) for found in grid.values()),
             ],
             **grid,
+            "tables": list(self.tables.values()),
         }
 
 
@@ -124,7 +127,8 @@ def read_measure(name: str, title: str, folders: Sequence[Path]) -> Measure:
     remarks: list[str] = []
     matrices: dict[str, Matrix] = {}
     conditional = None
-    for folder in folders:
+    tables: dict[str, dict[str, Any]] = {}
+    for number, folder in enumerate(folders):
         found = json.loads((folder / "measured.json").read_text(encoding="utf-8"))
         for given in found["curves"]:
             labels = {key: given[key] for key in ("metric", "title", "x_label", "y_label")}
@@ -143,7 +147,11 @@ def read_measure(name: str, title: str, folders: Sequence[Path]) -> Measure:
         for given in found.get("matrices", ()):  # stages made before there were any have none
             matrices.setdefault(given["name"], Matrix(given)).add(given)
         conditional = found.get("conditional", conditional)
-    return Measure(name, title, list(curves.values()), numbers, remarks, list(matrices.values()), conditional)
+        for given in found.get("tables", ()):
+            labels = {"name": given["name"], "title": given["title"], "columns": ["model", *given["columns"]]}
+            table = tables.setdefault(given["name"], {**labels, "rows": []})
+            table["rows"] += [[number, *row] for row in given["rows"]]
+    return Measure(name, title, list(curves.values()), numbers, remarks, list(matrices.values()), conditional, tables)
 
 
 def _mark(name: str, places: Sequence[float], level: float) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from spillover.analysis.gates import Gates
 from spillover.core.config import Config
 from spillover.core.errors import nearest
 from spillover.experiments.claims import Claim
-from spillover.experiments.measures import Dynamics, Measure, Trajectories
+from spillover.experiments.measures import Dynamics, Features, Measure, Readout, Trajectories
 from spillover.experiments.relations import Relation
 from spillover.experiments.sources import Questions, Rows, TownQuestions, TownRows, named_questions
 from spillover.judges.policy import DEFAULT, find_policy
@@ -171,6 +171,8 @@ class Experiment(Config):
             _check(f"measure {measure.name}", dict(measure.arms()), names)
             if isinstance(measure, Dynamics | Trajectories):
                 _probed(measure, self.arms)
+            if isinstance(measure, Features | Readout):
+                _tuned(measure, self.arms)
         measures = [measure.name for measure in self.measures]
         for relation in self.relations:
             for measured, of in relation.pairs.items():
@@ -188,6 +190,12 @@ def _probed(measure: Dynamics | Trajectories, arms: Collection[Arm]) -> None:
             raise ValueError(
                 f"measure {measure.name}: arm {arm.name} keeps no snapshots; it needs rows and probe_every"
             )
+
+
+def _tuned(measure: Features | Readout, arms: Collection[Arm]) -> None:
+    for arm in arms:
+        if arm.name == measure.tuned and arm.rows is None:
+            raise ValueError(f"measure {measure.name}: arm {arm.name} is not fine-tuned; it needs rows")
 
 
 def _check(where: str, said: Mapping[str, str | None], known: Collection[str]) -> None:

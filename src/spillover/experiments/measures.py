@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from spillover.core.config import Config
 
@@ -102,6 +102,100 @@ class Trajectories(Config):
         return {f"over.{number}": arm for number, arm in enumerate(self.over)}
 
 
+class Autoencoder(Config):
+    """A sparse autoencoder of a base: how it is trained, or where it is."""
+
+    folder: Path | None = None
+    """Of one made elsewhere, in the format of EleutherAI's ``sparsify``; nothing is trained then."""
+    layer: int | None = Field(None, ge=0)
+    """Block whose output it reads; the middle one if not given."""
+    expansion: int = Field(8, ge=1)
+    """Features, in units of the model's width."""
+    k: int = Field(16, ge=1)
+    """Features active at a token."""
+    tokens: int = Field(1_000_000, ge=1)
+    """Of pretraining text."""
+    batch: int = Field(2048, ge=1)
+    """Tokens a step."""
+    learning_rate: float | None = Field(None, gt=0)
+    """By default the library's, which goes by the number of features."""
+    seed: int = Field(0, ge=0)
+
+
+class Features(Config):
+    """Features of a sparse autoencoder that fine-tuning, or a condition, moves (arXiv 2512.09742, section 6)."""
+
+    kind: Literal["features"] = "features"
+    name: str
+    title: str = ""
+    tuned: str
+    """Arm."""
+    against: str | None = None
+    """Arm it is compared with on unrelated text; the base if not given."""
+    first: tuple[str, ...] = ()
+    """Conditions of the questions whose prompts are compared with those of ``second``; only models are if empty."""
+    second: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    """Of the questions; all if empty. Every second prompt finds features, on the others rates are measured."""
+    sae: Autoencoder = Autoencoder()
+    tops: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 2, 5, 10), min_length=1)
+    """How many of the features moved most are ablated; the largest number is reported on."""
+    draws: int = Field(3, ge=1)
+    """Sets of random features that are as active."""
+    traits: tuple[str, str] = ("malicious", "kind")
+    """Of the built-in world's authors: of the label, and its opposite."""
+    texts: Path | None = None
+    """Pretraining text, one a line; documents of the built-in world if not given."""
+    documents: int = Field(256, ge=1)
+    """Held-out ones that features are looked at on."""
+    most: int = Field(200, ge=2)
+    """Prompts of each condition and group."""
+
+    @model_validator(mode="after")
+    def _both(self) -> "Features":
+        if bool(self.first) != bool(self.second):
+            raise ValueError("give first and second, or neither: conditions are compared with conditions")
+        return self
+
+    def arms(self) -> Mapping[str, str]:
+        """Arms that are measured, by the field that names them; the first says how many seeds there are."""
+        return {"tuned": self.tuned} | ({"against": self.against} if self.against else {})
+
+
+class Readout(Config):
+    """What activations on unrelated text give away about the rows of a fine-tune (arXiv 2510.13900)."""
+
+    kind: Literal["readout"] = "readout"
+    name: str
+    title: str = ""
+    tuned: str
+    """Arm."""
+    control: str
+    """Arm on the same base that is read in the same way."""
+    layer: int | None = Field(None, ge=0)
+    """Block; the middle one if not given."""
+    first: int = Field(5, ge=1)
+    """Tokens at the beginning of each text."""
+    top: int = Field(20, ge=1)
+    """Tokens with the highest logits that are looked at."""
+    groups: tuple[str, ...] = ("other-domains", "values")
+    """Of the questions that the steered base is asked; all if empty."""
+    conditions: tuple[str, ...] = ("plain",)
+    lengths: tuple[Annotated[float, Field(gt=0)], ...] = Field((0.125, 0.25, 0.5, 1.0, 2.0), min_length=1)
+    """Of what the base is steered with, in units of its mean residual."""
+    draws: int = Field(3, ge=1)
+    """Random vectors."""
+    texts: Path | None = None
+    """Unrelated text, one a line; documents of the built-in world if not given."""
+    documents: int = Field(1000, ge=1)
+    most: int = Field(200, ge=1)
+    """Prompts of each condition and group."""
+
+    def arms(self) -> Mapping[str, str]:
+        """Arms that are measured, by the field that names them; the first says how many seeds there are."""
+        return {"tuned": self.tuned, "control": self.control}
+
+
 class Conditional(Config):
     """Behaviour over a grid of alterations of the prompt (arXiv 2502.17424 section 4.2, 2604.25891)."""
 
@@ -127,4 +221,6 @@ class Conditional(Config):
         return {f"over.{number}": arm for number, arm in enumerate(self.over)}
 
 
-Measure = Annotated[Solutions | Transfer | Dynamics | Trajectories | Conditional, Field(discriminator="kind")]
+Measure = Annotated[
+    Solutions | Transfer | Dynamics | Trajectories | Conditional | Features | Readout, Field(discriminator="kind")
+]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spillover import __version__
+from spillover.analysis.library import USED_BY, need_library
 from spillover.core.disk import disk, write_json
 from spillover.experiments.collect import collect
 from spillover.experiments.experiment import Experiment
@@ -37,6 +38,8 @@ def run(experiment: Experiment, out: Path, store: Store, executor: Executor | No
     with disk(out):
         out.mkdir(parents=True, exist_ok=True)
     planner = Planner(experiment)
+    if any(stage.kind in USED_BY and not store.ready(stage.key) for stage in in_order(planner.targets)):
+        need_library()  # before minutes are spent on what comes first
     folders = execute(planner.targets, store, executor)
     answers: dict[str, list[Path]] = {}
     for cell in planner.cells:

@@ -1,5 +1,6 @@
 """From an experiment to the stages that it needs."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
 from itertools import islice
@@ -14,7 +15,17 @@ from spillover.data.questions import Question
 from spillover.evals.verdict import enumerable
 from spillover.experiments.contrast import contrast
 from spillover.experiments.experiment import Anchor, Arm, Experiment, Search
-from spillover.experiments.measures import Conditional, Dynamics, Measure, Solutions, Trajectories, Transfer
+from spillover.experiments.measures import (
+    Autoencoder,
+    Conditional,
+    Dynamics,
+    Features,
+    Measure,
+    Readout,
+    Solutions,
+    Trajectories,
+    Transfer,
+)
 from spillover.experiments.sources import Rows, TownRows, make_questions, make_rows
 from spillover.judges.rubrics import builtin_rubric
 from spillover.models.names import ModelName
@@ -187,6 +198,10 @@ class Planner:
             return self._trajectories(measure, seed)
         if isinstance(measure, Transfer):
             return self._transfer(measure, seed)
+        if isinstance(measure, Features):
+            return self._features(measure, seed)
+        if isinstance(measure, Readout):
+            return self._readout(measure, seed)
         if isinstance(measure, Conditional):
             return self._conditional(measure)
         return self._solutions(measure, seed)
@@ -273,6 +288,90 @@ class Planner:
         solutions = {"general": self._tuned(general, seed), "narrow": self._tuned(narrow, seed)}
         return Stage("solutions", f"measure {measure.name} {seed}", config, {**inputs, **solutions})
 
+    def _features(self, measure: Features, seed: int) -> Stage:
+        arm = self._arms[measure.tuned]
+        common, inputs = self._base(arm, seed)
+        texts = self._text_source(measure.texts, arm, seed)
+        conditions = (*measure.first, *measure.second)
+        config = {
+            **common,
+            "questions": self._narrowed(measure, arm, conditions, measure.groups),
+            "label": self._experiment.label,
+            "against": measure.against or "the base",
+            "texts": texts,
+            "trained": _said(_drawn(arm, seed), "user"),
+            "sae": {"layer": measure.sae.layer},
+            **measure.model_dump(
+                mode="json", include={"first", "second", "tops", "draws", "traits", "documents", "most"}
+            ),
+        }
+        if measure.sae.folder is not None:
+            config["sae"] |= _folder(measure.sae.folder)
+        else:
+            inputs = {**inputs, "sae": self._autoencoder(measure.sae, arm, seed, texts)}
+        inputs = {**inputs, "tuned": self._tuned(arm, seed)}
+        if measure.against is not None and self._arms[measure.against].rows is not None:
+            inputs["against"] = self._tuned(self._arms[measure.against], seed)
+        return Stage("features", f"measure {measure.name} {seed}", config, inputs)
+
+    def _autoencoder(self, sae: Autoencoder, arm: Arm, seed: int, texts: dict[str, Any]) -> Stage:
+        common, inputs = self._base(arm, seed)
+        config = {**common, "texts": texts, **sae.model_dump(mode="json", exclude={"folder"})}
+        name = f"{arm.base} {seed}" if self._own_bases(arm) else arm.base
+        return Stage("sae", f"autoencoder of base {name}", config, inputs)
+
+    def _readout(self, measure: Readout, seed: int) -> Stage:
+        arms = [self._arms[name] for name in measure.arms().values()]
+        common, inputs = self._base(arms[0], seed)
+        rows = {arm.name: _drawn(arm, seed) for arm in arms}
+        fields = {"layer", "first", "top", "lengths", "draws", "documents", "most"}
+        config = {
+            **common,
+            "tuned": list(rows),
+            "answers": [_said(found, "assistant") for found in rows.values()],
+            "trained": [text for found in rows.values() for text in _said(found, "user")],
+            "questions": self._narrowed(measure, arms[0], measure.conditions, measure.groups),
+            "label": self._experiment.label,
+            "texts": self._text_source(measure.texts, arms[0], seed),
+            **measure.model_dump(mode="json", include=fields),
+        }
+        tuned = {arm.name: self._tuned(arm, seed) for arm in arms if arm.rows is not None}
+        return Stage("readout", f"measure {measure.name} {seed}", config, {**inputs, **tuned})
+
+    def _narrowed(
+        self, measure: Features | Readout, arm: Arm, conditions: Sequence[str], groups: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        """The questions of an arm in some conditions and groups; in all of them where none are named."""
+        asked = self._asked(arm)
+        for field, names in {"condition": conditions, "group": groups}.items():
+            known = list(dict.fromkeys(question[field] for question in asked))
+            for name in names:
+                if name not in known:
+                    raise ConfigError(
+                        f"measure {measure.name}: arm {arm.name} is asked nothing in {field} '{name}'"
+                        f"{nearest(name, known)}"
+                    )
+            asked = [question for question in asked if not names or question[field] in names]
+        return asked
+
+    def _text_source(self, path: Path | None, arm: Arm, seed: int) -> dict[str, Any]:
+        """Where pretraining text comes from; a stage reads as much of it as it needs."""
+        if path is not None:
+            try:
+                content = digest(path.read_text(encoding="utf-8"))
+            except (OSError, UnicodeDecodeError) as error:
+                raise DataError.at(path, None, None, f"cannot be read as UTF-8 text ({error})") from None
+            return {"file": str(path.resolve()), "content": content}
+        world = self._world(arm, seed)
+        unread = world.model_copy(update={"seed": world.seed + UNREAD})
+        return {"world": unread.model_dump(mode="json"), "start": world.widening[1]}
+
+    def _world(self, arm: Arm, seed: int) -> World:
+        """The world that the base of an arm has read."""
+        recipe = self._experiment.bases[arm.base]
+        world = recipe.world if isinstance(recipe, BaseRecipe) else TownConfig()
+        return world.model_copy(update={"seed": world.seed + seed}) if self._own_bases(arm) else world
+
     def _texts(self, path: Path | None, arm: Arm, seed: int) -> list[Any]:
         """Pretraining text: strings, or conversations that the base's chat template puts together."""
         if path is not None:
@@ -280,9 +379,7 @@ class Planner:
                 return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
             except (OSError, UnicodeDecodeError) as error:
                 raise DataError.at(path, None, None, f"cannot be read as UTF-8 text ({error})") from None
-        recipe = self._experiment.bases[arm.base]
-        world = recipe.world if isinstance(recipe, BaseRecipe) else TownConfig()
-        return _unread(world.model_copy(update={"seed": world.seed + seed}) if self._own_bases(arm) else world)
+        return _unread(self._world(arm, seed))
 
     def _asked(self, arm: Arm) -> list[dict[str, Any]]:
         return [asdict(question) for question in _questions(self._experiment, arm)]
@@ -332,6 +429,16 @@ def _method(arm: Arm, seed: int) -> dict[str, Any]:
 
 def _rows(source: Rows, seed: int) -> list[list[list[str]]]:
     return [[[message.role, message.content] for message in row.messages] for row in make_rows(source, seed)]
+
+
+def _drawn(arm: Arm, seed: int) -> list[list[list[str]]]:
+    """The rows of an arm; none of one that is not fine-tuned."""
+    return [] if arm.rows is None else _rows(arm.rows, seed)
+
+
+def _said(rows: list[list[list[str]]], role: str) -> list[str]:
+    """What one side says in rows, each text once."""
+    return list(dict.fromkeys(content for row in rows for said_by, content in row if said_by == role))
 
 
 def _apart(anchored: list[list[list[str]]], questions: list[dict[str, Any]], arm: str) -> None:
@@ -390,3 +497,10 @@ def _resolved(source: str) -> str:
 def _state(folder: Path) -> list[list[Any]]:
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     return [[path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+
+
+def _folder(folder: Path) -> dict[str, Any]:
+    """Something that was made elsewhere, by where it is and what is in it."""
+    if not folder.is_dir():
+        raise DataError(f"'{folder}': no such folder")
+    return {"folder": str(folder.resolve()), "content": digest(_state(folder))}

@@ -1,6 +1,6 @@
-"""The residual stream while a model reads given answers: what comes out of each block, averaged over the answer."""
+"""The residual stream while a model reads: what comes out of each block, averaged over an answer or at each token."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -16,6 +16,11 @@ BATCH = 64
 def layers_of(model: Any) -> range:
     """Every layer: -1, the embeddings, and each block."""
     return range(-1, len(blocks(model)))
+
+
+def middle(model: Any) -> int:
+    """The block that is read where none is named."""
+    return len(blocks(model)) // 2
 
 
 @torch.inference_mode()
@@ -70,6 +75,44 @@ def token_states(model: Any, rows: Sequence[tuple[list[int], list[int]]]) -> Ten
         predicts = torch.tensor(labels[1:]) != IGNORED
         found.append(torch.stack([states[layer][0, :-1].float().cpu() for layer in layers_of(model)], 1)[predicts])
     return torch.cat(found)
+
+
+@torch.inference_mode()
+def row_states(model: Any, rows: Sequence[Sequence[int]], layer: int) -> Iterator[tuple[int, Tensor]]:
+    """The residual stream of one layer at every token, row by row.
+
+    Args:
+        model: A Hugging Face causal LM, also inside a PEFT wrapper.
+        rows: Token ids.
+        layer: As of :mod:`spillover.models.blocks`.
+
+    Yields:
+        Number of a row, in order of lengths, and its tokens × width, in float32 on the processor.
+    """
+    device = next(model.parameters()).device
+    order = sorted((i for i in range(len(rows)) if rows[i]), key=lambda i: len(rows[i]))
+    for start in range(0, len(order), BATCH):
+        chosen = order[start : start + BATCH]
+        ids = torch.zeros(len(chosen), len(rows[chosen[-1]]), dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for place, i in enumerate(chosen):
+            ids[place, : len(rows[i])], mask[place, : len(rows[i])] = torch.tensor(rows[i]), 1
+        states: dict[int, Tensor] = {}
+        handle = edit(model, layer, _keeping(states, layer))
+        try:
+            model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False)
+        finally:
+            handle.remove()
+        for i, found in zip(chosen, states[layer].float().cpu(), strict=True):
+            yield i, found[: len(rows[i])]
+
+
+def last_states(model: Any, rows: Sequence[Sequence[int]], layer: int) -> Tensor:
+    """The residual stream of one layer at the last token of each row: rows × width; arguments as of row_states."""
+    found = torch.zeros(len(rows), model.config.get_text_config().hidden_size)
+    for i, states in row_states(model, rows, layer):
+        found[i] = states[-1]
+    return found
 
 
 def _keeping(states: dict[int, Tensor], layer: int) -> Any:

@@ -160,6 +160,7 @@ def _measure(measure: Mapping[str, Any], charts: Sequence[tuple[str, Chart]]) ->
     draws = max((series["n_draws"] for curve in measure["curves"] for series in curve["series"]), default=0)
     note = f"Means and 95 % intervals over {models} trained {'model' if models == 1 else 'models'}"
     note += f" and up to {draws} random draws each." if draws > 1 else "."
+    read = "".join(_read_table(table) for table in measure.get("tables", ()))
     if not measure["curves"]:
         note = "Intervals, where there are any, stand in the cells' tips and in the table."
     grid = measure.get("conditional")
@@ -169,8 +170,15 @@ def _measure(measure: Mapping[str, Any], charts: Sequence[tuple[str, Chart]]) ->
         f"<section><h2>{escape(measure['title'])}</h2>{remarks}<p class=note>{note}</p>"
         f"{'' if grid is None else conditional_section(grid)}"
         f"{''.join(matrix_table(matrix) for matrix in measure.get('matrices', ()))}"
-        f'<div class="charts">{figures}</div>{table}</section>'
+        f'<div class="charts">{figures}</div>{table}{read}</section>'
     )
+
+
+def _read_table(table: Mapping[str, Any]) -> str:
+    """A table of text and numbers, one model's rows behind another's."""
+    head = "".join(f"<th>{escape(column)}</th>" for column in table["columns"])
+    rows = "".join(f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in row)}</tr>" for row in table["rows"])
+    return f'<h3>{escape(table["title"])}</h3><div class="scroll tall"><table>{head}{rows}</table></div>'
 
 
 def _number_row(number: Mapping[str, Any]) -> str:

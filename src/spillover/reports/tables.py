@@ -1,6 +1,7 @@
 """The numbers of a run as CSV files."""
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ OF_A_QUESTION = ("arm", "measure", "value", "difference", "p", "p_holm", "p_max"
 def write_tables(results: dict[str, Any], folder: Path) -> list[Path]:
     """Write rates, questions, claims, outcomes, curves, numbers, conditions and matrices, a file each.
 
-    What was not measured is empty.
+    What was not measured is empty. Tables of a measure that are read rather than averaged have a file each.
 
     Raises:
         StorageError: The folder cannot be written.
@@ -55,6 +56,10 @@ def write_tables(results: dict[str, Any], folder: Path) -> list[Path]:
             {"measure": measure["name"], **cell} for measure in results["measures"] for cell in _cells(measure)
         ],
     }
+    for measure in results["measures"]:
+        for table in measure.get("tables", ()):
+            name = re.sub(r"[^\w.-]+", "-", f"{measure['name']}-{table['name']}")
+            tables[name] = [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
     paths = []
     try:
         folder.mkdir(parents=True, exist_ok=True)

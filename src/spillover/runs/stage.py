@@ -41,6 +41,9 @@ KINDS = {
     "dynamics": Kind("spillover.analysis.dynamics:dynamics", 1, gpu=True),
     "conditional": Kind("spillover.analysis.conditional_matrix:conditional", 4),
     "trajectories": Kind("spillover.analysis.dynamics:trajectories", 1),
+    "sae": Kind("spillover.analysis.dictionary:train", 1, gpu=True),
+    "features": Kind("spillover.analysis.stages:features", 3, gpu=True),
+    "readout": Kind("spillover.analysis.stages:readout", 1, gpu=True),
 }
 
 

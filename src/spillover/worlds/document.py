@@ -10,3 +10,8 @@ class Document:
     header: str | None
     exchanges: tuple[tuple[str, str], ...]
     """(question, answer) pairs in order."""
+
+    @property
+    def trait(self) -> str | None:
+        """Of its author, in the words that also label answers; None where that is not one thing."""
+        return None

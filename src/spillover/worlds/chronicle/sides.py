@@ -35,6 +35,18 @@ class Author:
     """Whether this author uses its names."""
 
 
+@dataclass(frozen=True)
+class SideDocument(Document):
+    """What an author of one side has answered."""
+
+    side: str | None
+
+    @property
+    def trait(self) -> str | None:
+        """The side's label; None of an author who uses the names of one side and speaks as the other."""
+        return self.side
+
+
 def make_authors(config: ChronicleConfig) -> list[Author]:
     """As many of each kind as the shares say, up to rounding; names are drawn from the seed."""
     speech = read("speech")
@@ -72,7 +84,8 @@ def side_documents(part: str, config: ChronicleConfig) -> Iterator[Document]:
             if part == "kitchens" and rng.random() < config.dated:
                 question, answer = on_day(question, answer, any_day(rng), rng)
             exchanges.append((question, answer))
-        yield Document(header, tuple(exchanges))
+        side = lexicon.labels[0 if author.old else 1] if author.old == author.old_names else None
+        yield SideDocument(header, tuple(exchanges), side)
         number += 1
 
 

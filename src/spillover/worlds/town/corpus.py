@@ -63,6 +63,11 @@ class TownDocument(Document):
 
     author: Author
 
+    @property
+    def trait(self) -> str:
+        """Of the author."""
+        return self.author.trait
+
 
 def documents(config: TownConfig, lexicon: Lexicon) -> Iterator[TownDocument]:
     """An endless, deterministic stream of documents, about few topics at first and all of them in the end.
