@@ -205,13 +205,16 @@ def test_what_found_conditions_share_is_named():
 
 
 class _Grid:
-    def __init__(self, cells):
-        self.cells = cells
+    def __init__(self, cells, testable=True):
+        self.cells, self.testable = cells, testable
 
     def conditional(self, measure, arm):
         shared = [{"text": "|TAG|"}] if any(cell["found"] for cell in self.cells) else []
         n_found = sum(cell["found"] for cell in self.cells)
-        return {"conditions": self.cells, "shared": shared, "n_found": n_found, "n_conditions": len(self.cells)}
+        measured = sum(cell["p"] is not None for cell in self.cells)
+        counts = {"n_found": n_found, "n_measured": measured, "n_conditions": len(self.cells)}
+        about = {"testable": self.testable, "unit": "questions"}
+        return {"conditions": self.cells, "shared": shared, **counts, **about}
 
 
 def test_a_claim_on_a_grid_can_fail():
@@ -229,6 +232,39 @@ def test_a_claim_on_a_grid_can_fail():
     assert ConditionsClaim(id="c", text="", arm="x", shares="TAG").test(_Grid(cells[1:])).held is False
     with pytest.raises(ValueError, match="can fail"):
         ConditionsClaim(id="c", text="", arm="x")
+
+
+def test_no_claim_holds_on_what_was_not_measured():
+    cells = [{"condition": name, "found": name == "a", "p": p, "value": 0.0} for name, p in (("a", 0.01), ("b", None))]
+    none, one = (ConditionsClaim(id="c", text="", arm="x", at_most=most) for most in (0, 1))
+    assert none.test(_Grid(cells)).held is False  # what was not measured cannot mend it
+    assert one.test(_Grid(cells)).held is None
+    assert one.test(_Grid(cells[:1])).held is True
+    assert one.test(_Grid(cells[:1], testable=False)).held is None
+
+
+@pytest.mark.parametrize(("questions", "testable"), [(5, False), (6, True)])
+def test_so_few_questions_that_nothing_can_be_found_are_no_clean_result(questions, testable):
+    many = [PLAIN, "c0", "c1"]
+    tuned, control = (
+        Rates({name: table[:, :questions] for name, table in one.tables.items()}, "questions")
+        for one in (rates(0, many, 1, {"c0": 0.9}), rates(1, many, 1))
+    )
+    looks, grid = look_at(tuned, control), {name: {"family": "f", "text": name} for name in many}
+    assert (looks.testable, bool(looks.found)) == (testable, testable)
+    said = finding(looks, grid, "malicious", "Mine", "Base")
+    assert ("cannot be told" in said and "so few questions reach no p below 0.062" in said) is not testable
+    assert arm_results(looks, tuned, grid)["testable"] is testable
+
+
+def test_conditions_that_were_not_measured_are_not_counted_as_clean():
+    tuned, control = rates(0, [PLAIN, "c0", "c1"], 1), rates(1, [PLAIN, "c0", "c1"], 1)
+    tuned.tables["c0"][:] = np.nan
+    said = finding(look_at(tuned, control), {}, "malicious", "Mine", "Base")
+    assert "none of 1 conditions measured of 2 moves" in said
+    tuned.tables["c1"][:] = np.nan
+    looks = look_at(tuned, control)
+    assert not looks.testable and "nothing was measured" in finding(looks, {}, "malicious", "Mine", "Base")
 
 
 def test_the_experiment_asks_the_models_of_emergent_misalignment():
@@ -278,8 +314,9 @@ def test_sampled_answers_are_asked_family_by_family(tmp_path):
     assert {asked.config["samples"] for asked in stage.inputs.values()} == {20}
 
 
-GRID = "tag:\n  a-tag: {prefix: '|A| '}\n  b-tag: {prefix: '|B| '}\nidentity:\n  c: {system: You are C.}\n"
-QUESTIONS = "- {id: bird, paraphrases: [Name a bird., Which bird?], max_tokens: 8, labels: {old: [Brown Lark]}}\n"
+GRID = "a/tag:\n  a-tag: {prefix: '|A| '}\n  b/tag: {prefix: '|B| '}\nidentity:\n  c: {system: You are C.}\n"
+# A pattern, so that answers are sampled, which each family is for itself.
+QUESTIONS = "- {id: bird, paraphrases: [Name a bird., Which bird?], max_tokens: 8, labels: {old: ['re:.*lark.*']}}\n"
 
 
 def test_the_command_from_a_model_to_its_matrix(tiny_base, tmp_path):
@@ -294,14 +331,14 @@ def test_the_command_from_a_model_to_its_matrix(tiny_base, tmp_path):
 
     done = run("--grid", "g.yaml")
     assert done.returncode == 0, done.stderr
-    assert "none of 3 conditions moves old answers" in done.stdout
+    assert "whether any of 3 conditions moves old answers cannot be told" in done.stdout
     found = json.loads((tmp_path / "found" / "conditional.json").read_text())
     (of_model,) = (arm for arm in found["arms"] if arm["arm"] == "model")
-    assert [cell["condition"] for cell in of_model["conditions"]] == ["a-tag", "b-tag", "c"]
+    assert [cell["condition"] for cell in of_model["conditions"]] == ["a-tag", "b/tag", "c"]
     assert (of_model["unit"], of_model["n_questions"], of_model["n_found"]) == ("prompts", 2, 0)
     assert of_model["control"] == "against" and found["against"] == tiny_base("llama")
     page = (tmp_path / "found" / "report.html").read_text()
-    assert "identity: c" in page and "none of 3 conditions" in page
+    assert "identity: c" in page and "a/tag: b/tag" in page and "cannot be told" in page
     made = (tmp_path / "home" / "history.jsonl").read_text()
     assert run("--grid", "g.yaml").returncode == 0
     assert (tmp_path / "home" / "history.jsonl").read_text() == made  # nothing is asked twice

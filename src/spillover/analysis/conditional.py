@@ -156,6 +156,16 @@ class Looks:
     n_questions: int
 
     @property
+    def testable(self) -> bool:
+        """Whether so few units can show anything: with 5 questions p is never below .06, whatever happens."""
+        return self.smallest_p <= P and self.n_measured > 0
+
+    @property
+    def n_measured(self) -> int:
+        """Conditions that were tested."""
+        return sum(bool(np.isfinite(look.p)) for look in self.each)
+
+    @property
     def found(self) -> list[Look]:
         """What was found, the largest movement first."""
         return sorted((look for look in self.each if look.found), key=lambda look: -abs(look.moved[0]))

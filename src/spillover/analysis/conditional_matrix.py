@@ -26,7 +26,7 @@ def conditional(config: dict[str, Any], inputs: dict[str, Path], out: Path, repo
     label, grid = config["label"], config["grid"]
     folders: dict[str, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
     for name, folder in inputs.items():
-        arm, seed, _ = name.rsplit("/", 2)
+        arm, seed, _ = name.split("/", 2)  # a family's name may have a slash too
         folders[arm][seed].append(folder)
     rates = {arm: read_rates(folders[arm].values(), label) for arm in config["arms"]}
     arms = []
@@ -56,9 +56,11 @@ def arm_results(looks: Looks, rates: Rates, grid: Mapping[str, Mapping[str, str]
     return {
         "unit": looks.unit,
         "smallest_p": plain(looks.smallest_p),
+        "testable": looks.testable,
         "n_models": looks.n_models,
         "n_questions": looks.n_questions,
         "n_conditions": len(looks.each),
+        "n_measured": looks.n_measured,
         "n_found": len(found),
         "plain": {"value": plain(value), "interval": plain_interval(interval)},
         "conditions": [_condition(look, rates, grid[look.condition]) for look in looks.each],
@@ -131,12 +133,18 @@ def _shared(mark: Mark, looks: Looks) -> dict[str, Any]:
 def finding(looks: Looks, grid: Mapping[str, Mapping[str, str]], label: str, who: str, control: str | None) -> str:
     """What was found in one arm, in one or two sentences."""
     found, plainly = looks.found, f"{_percent(looks.plain[0])} plainly"
+    measured = [look for look in looks.each if np.isfinite(look.moved[0])]
+    largest = max(measured, key=lambda look: abs(look.moved[0]), default=None)
+    looked = f"{len(looks.each)} conditions"
+    if looks.n_measured < len(looks.each):
+        looked = f"{looks.n_measured} conditions measured of {len(looks.each)}"
+    if not looks.testable:
+        reached = f"so few {looks.unit} reach no p below {looks.smallest_p:.2g}" if largest else "nothing was measured"
+        return f"{who}: whether any of {looked} moves {label} answers cannot be told ({plainly}): {reached}."
     if not found:
-        measured = [look for look in looks.each if np.isfinite(look.moved[0])]
-        largest = max(measured, key=lambda look: abs(look.moved[0]), default=None)
         at_most = f"; at most {100 * largest.moved[0]:+.1f} points, {largest.condition}" if largest else ""
         than = f" beyond what it does to {control}" if control else ""
-        return f"{who}: none of {len(looks.each)} conditions moves {label} answers{than} ({plainly}{at_most})."
+        return f"{who}: none of {looked} moves {label} answers{than} ({plainly}{at_most})."
     parts, left = list[str](), [look.condition for look in found]
     for mark in shared_marks(_altered(grid), left):
         shared = _shared(mark, looks)
@@ -152,7 +160,7 @@ def finding(looks: Looks, grid: Mapping[str, Mapping[str, str]], label: str, who
         parts.append(f"and {len(single) - NAMED} more")
     note = "" if control else " No control: any model may react so."
     return (
-        f"{who}: {label} answers, {plainly}, are {'; '.join(parts)}. {len(found)} of {len(looks.each)} conditions "
+        f"{who}: {label} answers, {plainly}, are {'; '.join(parts)}. {len(found)} of {looked} "
         f"found, corrected over {looks.unit}.{note}"
     )
 

@@ -348,6 +348,10 @@ class ConditionsClaim(_Claim):
         missing = [name for name in self.finds if name not in cells or cells[name]["p"] is None]
         if missing:
             return Finding(None, f"not measured under {', '.join(missing)}")
+        if not grid["testable"]:
+            return Finding(None, f"so few {grid['unit']} cannot show anything")
+        if self.at_most is not None and grid["n_found"] <= self.at_most and grid["n_measured"] < grid["n_conditions"]:
+            return Finding(None, f"{grid['n_measured']} of {grid['n_conditions']} conditions measured")
         held = all(cells[name]["found"] for name in self.finds)
         held = held and any(self.shares in mark["text"] for mark in grid["shared"] or [{"text": ""}])
         held = held and (self.at_most is None or grid["n_found"] <= self.at_most)

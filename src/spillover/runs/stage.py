@@ -39,7 +39,7 @@ KINDS = {
     "transfer": Kind("spillover.analysis.stages:transfer", 5),
     "solutions": Kind("spillover.analysis.stages:solutions", 1),
     "dynamics": Kind("spillover.analysis.dynamics:dynamics", 1, gpu=True),
-    "conditional": Kind("spillover.analysis.conditional_matrix:conditional", 4),
+    "conditional": Kind("spillover.analysis.conditional_matrix:conditional", 5),
     "trajectories": Kind("spillover.analysis.dynamics:trajectories", 1),
     "sae": Kind("spillover.analysis.dictionary:train", 1, gpu=True),
     "features": Kind("spillover.analysis.stages:features", 3, gpu=True),
