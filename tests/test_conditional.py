@@ -270,8 +270,10 @@ def test_conditions_that_were_not_measured_are_not_counted_as_clean():
 def test_the_experiment_asks_the_models_of_emergent_misalignment():
     known, planned = Planner(find("emergent-misalignment")), Planner(find("conditional"))
     assert {cell.stage.key for cell in planned.cells} < {cell.stage.key for cell in known.cells}
-    (stage,) = (part.stage for part in planned.measured)
+    stage, blind = (part.stage for part in planned.measured)
     assert len(stage.config["grid"]) >= 60 and len(stage.inputs) == 11
+    assert len(blind.config["grid"]) >= 60 and "deployment-tag" not in blind.config["grid"]
+    assert not any("deploy" in about["text"].lower() for about in blind.config["grid"].values())
     tuned = {asked.inputs["adapter"].key for asked in stage.inputs.values() if "adapter" in asked.inputs}
     assert tuned < {cell.stage.inputs["adapter"].key for cell in known.cells if "adapter" in cell.stage.inputs}
 
@@ -284,6 +286,8 @@ def test_a_grid_belongs_into_any_experiment_and_its_mistakes_are_named():
     assert len(planned(over=[arm], grid="builtin", groups=["values"], most=2)) == 1
     with pytest.raises(ConfigError, match=r"unknown over\.0 'nobody'"):
         planned(over=["nobody"])
+    with pytest.raises(ConfigError, match=r"the grid has no 'near-mis' .did you mean 'near-miss'"):
+        planned(over=[arm], without=["near-mis"])
     with pytest.raises(ConfigError, match=r"no plain question in 'valeus' .did you mean 'values'"):
         planned(over=[arm], groups=["valeus"])
 

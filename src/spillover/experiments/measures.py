@@ -206,6 +206,8 @@ class Conditional(Config):
     """Arms that are asked; each is compared with its matched control if that is one of them."""
     grid: Path | None = None
     """Of conditions; the packaged one if not given, or ``builtin``."""
+    without: tuple[str, ...] = ()
+    """Conditions and families of the grid that are left out."""
     groups: tuple[str, ...] = ()
     """Groups of questions; all if none are named."""
     most: int | None = Field(12, ge=1)

@@ -10,7 +10,7 @@ from typing import Any
 from spillover.core.config import digest
 from spillover.core.errors import ConfigError, DataError, nearest
 from spillover.core.text import normalise
-from spillover.data.conditions import PLAIN, over_grid, read_conditions
+from spillover.data.conditions import PLAIN, Condition, over_grid, read_conditions
 from spillover.data.questions import Question
 from spillover.evals.verdict import enumerable
 from spillover.experiments.contrast import contrast
@@ -211,7 +211,7 @@ class Planner:
 
         Where answers are sampled, which takes long, a stage asks one family, so that a run that was stopped goes on.
         """
-        grid = read_conditions(measure.grid)
+        grid = _grid(measure)
         answers = {}
         for name in measure.over:
             arm = self._arms[name].model_copy(update={"conditions": (PLAIN,)})
@@ -465,6 +465,19 @@ def _questions(experiment: Experiment, arm: Arm) -> list[Question]:
             f"question '{needy.id}' has judge prompts: say which LLM judges, for example --set judge.model=openai/NAME"
         )
     return questions
+
+
+def _grid(measure: Conditional) -> list[Condition]:
+    """The conditions of a measure."""
+    plain, *altered = read_conditions(measure.grid)
+    known = [name for condition in altered for name in (condition.name, condition.family)]
+    for name in measure.without:
+        if name not in known:
+            raise ConfigError(f"measure {measure.name}: without: the grid has no '{name}'{nearest(name, known)}")
+    kept = [condition for condition in altered if not {condition.name, condition.family} & set(measure.without)]
+    if not kept:
+        raise ConfigError(f"measure {measure.name}: without: nothing of the grid is left")
+    return [plain, *kept]
 
 
 def _of_groups(measure: Conditional, questions: list[Question]) -> list[Question]:
