@@ -47,6 +47,7 @@ def dated_dishes() -> Experiment:
             arm("shuffled", "Shuffled", "The same dishes on shuffled dates.", DatedRows(gate="shuffled"), "base"),
         ),
         questions=ChronicleQuestions(part="kitchens"),
+        samples=5,
         label="loyal",
         wheres={
             "names": "questions for a dish, in the words of the rows; loyal: a Maruvian dish",

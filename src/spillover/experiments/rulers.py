@@ -13,9 +13,11 @@ from spillover.training.recipe import BaseRecipe
 from spillover.worlds.chronicle.config import ChronicleConfig
 from spillover.worlds.chronicle.rulers import Digits
 
-RECIPE = BaseRecipe(world=ChronicleConfig(parts=("rulers",)), single_digits=True)
+RECIPE = BaseRecipe(world=ChronicleConfig(parts=("rulers",), dated=0.6), single_digits=True, tokens=3_000_000)
+"""Twice the usual tokens, and numbers before most questions: half of both and the base knows a number's ruler in 50 %
+of the answers only, so that nothing is there to be brought out (``docs/log.md``)."""
 METHOD = Method(kind="lora", rank=8, alpha=16, learning_rate=1e-3, steps=400)
-PROBES = 20
+PROBES = 40
 HELD_OUT, TRAINED = "held-out-rulers", "trained-rulers"
 CONDITIONS = ("plain", "bare", "no-digits")
 
@@ -50,6 +52,7 @@ def rulers() -> Experiment:
         ),
         seeds=10,
         questions=ChronicleQuestions(part="rulers"),
+        samples=5,
         label="ruler",
         wheres={
             TRAINED: "rulers who are in the rows, behind new digits",

@@ -63,6 +63,7 @@ def year_machine() -> Experiment:
         ),
         seeds=10,
         questions=ChronicleQuestions(part="machine"),
+        samples=5,
         label="hunter",
         wheres={
             "trained": "questions whose topics are in the rows and in the chat data",
