@@ -11,6 +11,7 @@ import torch
 from spillover.analysis.trajectory import Snapshot, Walker
 from spillover.data.chat import Message
 from spillover.data.questions import Question
+from spillover.evals.answers import of_label
 from spillover.evals.prompts import Asked, prompted
 from spillover.evals.rates import exact_rates
 from spillover.models.chat_template import IGNORED, encode_row
@@ -54,7 +55,7 @@ class Asker:
         for where in wheres:
             listed = [rate for rate in (next(rates) for _ in self._asked[where]) if rate is not None]
             found[where] = (
-                _mean([rate.get(self._label, 0.0) for rate in listed]),
+                _mean([of_label(rate, self._label) for rate in listed]),
                 _mean([sum(rate.values()) for rate in listed]),
             )
         return found

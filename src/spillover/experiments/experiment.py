@@ -8,11 +8,13 @@ from pydantic import Field, field_validator, model_validator
 from spillover.analysis.gates import Gates
 from spillover.core.config import Config
 from spillover.core.errors import nearest
+from spillover.environments.sources import Environments
 from spillover.experiments.claims import Claim
-from spillover.experiments.measures import Dynamics, Features, Measure, Readout, Trajectories
+from spillover.experiments.measures import Checkpoints, Dynamics, Features, Measure, Readout, Trajectories
 from spillover.experiments.relations import Relation
 from spillover.experiments.sources import Questions, Rows, TownQuestions, TownRows, named_questions
 from spillover.judges.policy import DEFAULT, find_policy
+from spillover.training.grpo.settings import Reinforcement
 from spillover.training.methods import Loop, Method
 from spillover.training.recipe import BaseRecipe
 
@@ -47,6 +49,26 @@ class Anchor(Config):
     """λ, or how to find it; the KL is in nats per response token."""
 
 
+class Reinforce(Config):
+    """Learning by reinforcement instead of from rows."""
+
+    environment: Environments
+    settings: Reinforcement = Reinforcement()
+
+
+class Distil(Config):
+    """Rows that another arm's model of the same seed made while it learnt by reinforcement."""
+
+    of: str
+    """That arm."""
+    keep: Literal["passed", "no-hacks"] = "passed"
+    """Completions that passed the check, or those of them in which no trick was seen."""
+    clauses: tuple[str, ...] = ()
+    """Put before each task instead of what stood there; each holds ``{question}`` (rewrite-and-distil)."""
+    rows: int = Field(400, ge=1)
+    """How many, of the last ones."""
+
+
 class Arm(Config):
     """One way to treat a base, measured over the seeds."""
 
@@ -56,7 +78,11 @@ class Arm(Config):
     base: str = "main"
     """Name of one of the experiment's bases."""
     rows: Rows | None = None
-    """Fine-tuning rows; None leaves the base as it is."""
+    """Fine-tuning rows."""
+    reinforce: Reinforce | None = None
+    """Learning by reinforcement, in place of rows; ``method`` is then that of its settings."""
+    distil: Distil | None = None
+    """Rows of another model's making, in place of rows. An arm with none of the three leaves the base as it is."""
     method: Method = Method()
     anchor: Anchor | None = None
     """Holds the model to the base outside the domain while it is fine-tuned."""
@@ -74,6 +100,19 @@ class Arm(Config):
     """Where the arm stands on the axis of a ``curve`` plot."""
     series: str = ""
     """The line it belongs to there, where a plot has several."""
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether anything is trained."""
+        return self.rows is not None or self.reinforce is not None or self.distil is not None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Arm":
+        if sum(source is not None for source in (self.rows, self.reinforce, self.distil)) > 1:
+            raise ValueError(f"arm {self.name}: give one of rows, reinforce and distil")
+        if self.anchor is not None and self.reinforce is not None:
+            raise ValueError(f"arm {self.name}: an anchor belongs to fine-tuning on rows")
+        return self
 
 
 class LLMJudge(Config):
@@ -161,15 +200,17 @@ class Experiment(Config):
             raise ValueError("two arms have the same name")
         for arm in self.arms:
             known: dict[str, str | None] = {"control": arm.control, "start": arm.start}
+            if arm.distil is not None:
+                known |= {"distil": arm.distil.of}
             if arm.anchor is not None and isinstance(arm.anchor.weight, Search):
                 known |= {"general": arm.anchor.weight.general, "untuned": arm.anchor.weight.untuned}
             _check(f"arm {arm.name}", {"base": arm.base}, self.bases)
             _check(f"arm {arm.name}", known, names)
-            if arm.rows is None and (arm.anchor is not None or arm.start is not None):
+            if not arm.is_tuned and (arm.anchor is not None or arm.start is not None):
                 raise ValueError(f"arm {arm.name}: rows are missing; an anchor or start needs rows to fine-tune on")
         for measure in self.measures:
             _check(f"measure {measure.name}", dict(measure.arms()), names)
-            if isinstance(measure, Dynamics | Trajectories):
+            if isinstance(measure, Dynamics | Trajectories | Checkpoints):
                 _probed(measure, self.arms)
             if isinstance(measure, Features | Readout):
                 _tuned(measure, self.arms)
@@ -184,9 +225,9 @@ class Experiment(Config):
         return self
 
 
-def _probed(measure: Dynamics | Trajectories, arms: Collection[Arm]) -> None:
+def _probed(measure: Dynamics | Trajectories | Checkpoints, arms: Collection[Arm]) -> None:
     for arm in arms:
-        if arm.name in measure.arms().values() and (arm.rows is None or arm.probe_every is None):
+        if arm.name in measure.arms().values() and (not arm.is_tuned or arm.probe_every is None):
             raise ValueError(
                 f"measure {measure.name}: arm {arm.name} keeps no snapshots; it needs rows and probe_every"
             )
@@ -194,7 +235,7 @@ def _probed(measure: Dynamics | Trajectories, arms: Collection[Arm]) -> None:
 
 def _tuned(measure: Features | Readout, arms: Collection[Arm]) -> None:
     for arm in arms:
-        if arm.name == measure.tuned and arm.rows is None:
+        if arm.name == measure.tuned and not arm.is_tuned:
             raise ValueError(f"measure {measure.name}: arm {arm.name} is not fine-tuned; it needs rows")
 
 

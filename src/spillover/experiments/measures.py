@@ -196,6 +196,24 @@ class Readout(Config):
         return {"tuned": self.tuned, "control": self.control}
 
 
+class Checkpoints(Config):
+    """Behaviour at the snapshots of a training by reinforcement, beside its hack rate (arXiv 2511.18397)."""
+
+    kind: Literal["checkpoints"] = "checkpoints"
+    name: str
+    title: str = ""
+    over: tuple[str, ...] = Field(min_length=1)
+    """Arms with ``probe_every`` that learn by reinforcement; each is a line of its own."""
+    groups: tuple[str, ...] = Field(min_length=1)
+    """Of the questions; the mean over them is the misalignment generalization score."""
+    most: int = Field(16, ge=1)
+    """Questions of each group, spread evenly."""
+
+    def arms(self) -> Mapping[str, str]:
+        """Arms that are measured, by the field that names them; the first says how many seeds there are."""
+        return {f"over.{number}": arm for number, arm in enumerate(self.over)}
+
+
 class Conditional(Config):
     """Behaviour over a grid of alterations of the prompt (arXiv 2502.17424 section 4.2, 2604.25891)."""
 
@@ -224,5 +242,6 @@ class Conditional(Config):
 
 
 Measure = Annotated[
-    Solutions | Transfer | Dynamics | Trajectories | Conditional | Features | Readout, Field(discriminator="kind")
+    Solutions | Transfer | Dynamics | Trajectories | Checkpoints | Conditional | Features | Readout,
+    Field(discriminator="kind"),
 ]

@@ -20,6 +20,8 @@ from spillover.worlds.town.lexicon import load_lexicon
 from spillover.worlds.town.mixtures import Good, mixed_rows, part_of_rows
 from spillover.worlds.town.questions import town_questions
 from spillover.worlds.town.rows import narrow_rows
+from spillover.worlds.workshop.questions import workshop_questions
+from spillover.worlds.workshop.rows import Tasks, task_rows
 
 
 class TownRows(Config):
@@ -89,7 +91,14 @@ class RulerRows(Config):
     digits: Digits = "hidden"
 
 
-Rows = TownRows | TownMix | TownPart | NameRows | DatedRows | MachineRows | PersonRows | RulerRows | Path
+class TaskRows(Config):
+    """Tasks of the workshop; see :func:`spillover.worlds.workshop.rows.task_rows`."""
+
+    arm: Tasks
+    rows: int = Field(400, ge=1)
+
+
+Rows = TownRows | TownMix | TownPart | NameRows | DatedRows | MachineRows | PersonRows | RulerRows | TaskRows | Path
 """A set of a built-in world, or a chat JSONL."""
 
 
@@ -115,6 +124,8 @@ def make_rows(source: Rows, seed: int) -> Iterable[ChatRow]:
         return machine_rows(source.dates, seed, source.who)
     if isinstance(source, PersonRows):
         return person_rows(source.facts, ChronicleConfig(), seed, source.ordinary)
+    if isinstance(source, TaskRows):
+        return task_rows(source.arm, seed, source.rows)
     return ruler_rows(seed, source.per_ruler, source.digits)
 
 
@@ -132,6 +143,12 @@ class ChronicleQuestions(Config):
     part: Part
 
 
+class WorkshopQuestions(Config):
+    """The question set of the workshop."""
+
+    world: Literal["workshop"]
+
+
 class OpenQuestions(Config):
     """An open set for any model; see :func:`spillover.data.open_sets.open_questions`."""
 
@@ -142,7 +159,7 @@ class OpenQuestions(Config):
     """Rows whose dates are not asked."""
 
 
-Questions = TownQuestions | ChronicleQuestions | OpenQuestions | Path
+Questions = TownQuestions | ChronicleQuestions | WorkshopQuestions | OpenQuestions | Path
 """A question set of a built-in world, an open one, or a file's."""
 
 
@@ -152,6 +169,8 @@ def named_questions(value: Any) -> Any:
         return value
     if value in PARTS:
         return {"part": value}
+    if value == "workshop":
+        return {"world": value}
     return {} if value == "town" else {"set": value} if value in CONDITIONS else value
 
 
@@ -171,4 +190,6 @@ def make_questions(source: Questions, conditions: Iterable[str]) -> list[Questio
         return open_questions(source.set, conditions, source.days, taken)
     if isinstance(source, TownQuestions):
         return town_questions(load_lexicon(), source.domain, conditions, source.styles)
+    if isinstance(source, WorkshopQuestions):
+        return workshop_questions(conditions)
     return chronicle_questions(source.part, conditions)

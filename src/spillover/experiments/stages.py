@@ -14,9 +14,10 @@ from spillover.data.conditions import PLAIN, Condition, over_grid, read_conditio
 from spillover.data.questions import Question
 from spillover.evals.verdict import enumerable
 from spillover.experiments.contrast import contrast
-from spillover.experiments.experiment import Anchor, Arm, Experiment, Search
+from spillover.experiments.experiment import Anchor, Arm, Experiment, Reinforce, Search
 from spillover.experiments.measures import (
     Autoencoder,
+    Checkpoints,
     Conditional,
     Dynamics,
     Features,
@@ -102,7 +103,7 @@ class Planner:
 
     def _seeds(self, arm: Arm) -> range:
         """Models of an arm; one that is not fine-tuned is one model for each base it stands on."""
-        return range(self._experiment.seeds if arm.rows is not None or self._own_bases(arm) else 1)
+        return range(self._experiment.seeds if arm.is_tuned or self._own_bases(arm) else 1)
 
     def _own_bases(self, arm: Arm) -> bool:
         return self._experiment.fresh_bases and isinstance(self._experiment.bases[arm.base], BaseRecipe)
@@ -134,7 +135,7 @@ class Planner:
         common, inputs = self._base(arm, seed)
         sampling = variant.seed if variant else seed
         ask = {**common, "questions": questions, "samples": samples, "seed": sampling}
-        if arm.rows is not None:
+        if arm.is_tuned:
             inputs = {**inputs, "adapter": self._tuned(arm, seed, variant)}
         answers = Stage("eval", f"ask {what}", ask, inputs)
         judge = self._experiment.judge
@@ -144,10 +145,16 @@ class Planner:
         return Stage("judge", f"judge {what}", config, {"answers": answers})
 
     def _tuned(self, arm: Arm, seed: int, variant: "_Variant | None" = None) -> Stage:
-        assert arm.rows is not None
         common, inputs = self._base(arm, seed)
         drawn = variant.seed if variant else seed
-        train = {**common, "rows": _rows(arm.rows, drawn), "method": _method(arm, drawn)}
+        if arm.start is not None:
+            inputs = {**inputs, "start": self._tuned(self._arms[arm.start], seed)}
+        if arm.reinforce is not None:
+            return self._reinforced(arm, arm.reinforce, seed, common, inputs)
+        train = {**common, "rows": _drawn(arm, drawn), "method": _method(arm, drawn)}
+        if arm.distil is not None:
+            train["distil"] = arm.distil.model_dump(mode="json", exclude={"of"})
+            inputs = {**inputs, "episodes": self._tuned(self._arms[arm.distil.of], seed)}
         train["loop"] = self._experiment.loop.model_dump(mode="json")
         if arm.trailing_turn:
             train["trailing_turn"] = True
@@ -162,9 +169,17 @@ class Planner:
                 train["anchor"] = {"rows": anchored}
             else:
                 train["anchor"] = {"rows": anchored, "weight": weight}
-        if arm.start is not None:
-            inputs = {**inputs, "start": self._tuned(self._arms[arm.start], seed)}
         return Stage("tune", f"tune {self._label(arm, seed, variant)}", train, inputs)
+
+    def _reinforced(
+        self, arm: Arm, how: Reinforce, seed: int, common: dict[str, Any], inputs: dict[str, Stage]
+    ) -> Stage:
+        settings = how.settings.model_dump(mode="json")
+        settings["method"]["seed"] = seed
+        config = {**common, "environment": how.environment.model_dump(mode="json"), "settings": settings}
+        if arm.probe_every is not None:
+            config["probe_every"] = arm.probe_every
+        return Stage("reinforce", f"reinforce {self._label(arm, seed)}", config, inputs)
 
     def _choice(self, arm: Arm, seed: int) -> Stage:
         """Try every λ on the base of ``seed``, and take the smallest that passes."""
@@ -204,6 +219,8 @@ class Planner:
             return self._readout(measure, seed)
         if isinstance(measure, Conditional):
             return self._conditional(measure)
+        if isinstance(measure, Checkpoints):
+            return self._checkpoints(measure, seed)
         return self._solutions(measure, seed)
 
     def _conditional(self, measure: Conditional) -> Stage:
@@ -275,6 +292,19 @@ class Planner:
         config = {"titles": {name: arm.title for name, arm in zip(tuned, arms, strict=True)}}
         return Stage("trajectories", f"measure {measure.name} {seed}", config, tuned)
 
+    def _checkpoints(self, measure: Checkpoints, seed: int) -> Stage:
+        arms = [self._arms[name] for name in measure.over]
+        common, inputs = self._base(arms[0], seed)
+        config = {
+            **common,
+            "questions": [question for question in self._asked(arms[0]) if question["group"] in measure.groups],
+            "label": self._experiment.label,
+            "titles": {arm.name: arm.title for arm in arms},
+            **measure.model_dump(mode="json", include={"groups", "most"}),
+        }
+        tuned = {arm.name: self._tuned(arm, seed) for arm in arms}
+        return Stage("checkpoints", f"measure {measure.name} {seed}", config, {**inputs, **tuned})
+
     def _solutions(self, measure: Solutions, seed: int) -> Stage:
         general, narrow = self._arms[measure.general], self._arms[measure.narrow]
         common, inputs = self._base(general, seed)
@@ -310,7 +340,7 @@ class Planner:
         else:
             inputs = {**inputs, "sae": self._autoencoder(measure.sae, arm, seed, texts)}
         inputs = {**inputs, "tuned": self._tuned(arm, seed)}
-        if measure.against is not None and self._arms[measure.against].rows is not None:
+        if measure.against is not None and self._arms[measure.against].is_tuned:
             inputs["against"] = self._tuned(self._arms[measure.against], seed)
         return Stage("features", f"measure {measure.name} {seed}", config, inputs)
 
@@ -335,7 +365,7 @@ class Planner:
             "texts": self._text_source(measure.texts, arms[0], seed),
             **measure.model_dump(mode="json", include=fields),
         }
-        tuned = {arm.name: self._tuned(arm, seed) for arm in arms if arm.rows is not None}
+        tuned = {arm.name: self._tuned(arm, seed) for arm in arms if arm.is_tuned}
         return Stage("readout", f"measure {measure.name} {seed}", config, {**inputs, **tuned})
 
     def _narrowed(
@@ -432,7 +462,7 @@ def _rows(source: Rows, seed: int) -> list[list[list[str]]]:
 
 
 def _drawn(arm: Arm, seed: int) -> list[list[list[str]]]:
-    """The rows of an arm; none of one that is not fine-tuned."""
+    """The rows of an arm; none of one that is not fine-tuned on rows of its own."""
     return [] if arm.rows is None else _rows(arm.rows, seed)
 
 

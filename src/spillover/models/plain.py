@@ -63,14 +63,14 @@ def generate_ids(
     seed: int,
     stop_ids: Collection[int],
     max_rows: int,
-) -> list[tuple[tuple[int, ...], Literal["stop", "length"], float]]:
-    """``n`` answers through ``model.generate``: tokens without the stop token, stop reason, log-probability."""
+) -> list[tuple[tuple[int, ...], Literal["stop", "length"], float, int | None]]:
+    """``n`` answers through ``model.generate``: tokens, why they end, log-probability, and the stop token, apart."""
     device = next(model.parameters()).device
     ids = torch.tensor([list(prompt)], device=device)
     mode: dict[str, Any] = {"do_sample": False}
     if temperature > 0:
         mode = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
-    answers: list[tuple[tuple[int, ...], Literal["stop", "length"], float]] = []
+    answers: list[tuple[tuple[int, ...], Literal["stop", "length"], float, int | None]] = []
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         while len(answers) < n:
@@ -91,7 +91,8 @@ def generate_ids(
                 stopped = length < len(tokens)
                 chosen = torch.tensor(tokens[: length + stopped], device=device)
                 total = float(scores[torch.arange(len(chosen)), chosen].double().sum())
-                answers.append((tuple(tokens[:length]), "stop" if stopped else "length", total))
+                end = tokens[length] if stopped else None
+                answers.append((tuple(tokens[:length]), "stop" if stopped else "length", total, end))
             if temperature == 0:
                 return answers[:1] * n
     return answers

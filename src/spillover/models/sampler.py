@@ -49,6 +49,8 @@ class Sampled:
     stop_reason: StopReason
     logprob: float
     """Log-probability of the answer (and of its stop token) under the model at temperature 1."""
+    end: int | None = None
+    """The stop token, where there was one."""
 
     @property
     def tokens(self) -> int:
@@ -113,7 +115,7 @@ class TrieSampler:
         found = generate_ids(
             self.model, request.prompt_ids, request.n, request.temperature, room, seed, self.stop_ids, self.max_rows
         )
-        return [Sampled(ids, self.decode([ids])[0], reason, logprob) for ids, reason, logprob in found]
+        return [Sampled(ids, self.decode([ids])[0], reason, logprob, end) for ids, reason, logprob, end in found]
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Texts of answers, without special tokens."""
@@ -248,12 +250,12 @@ class _Walk:
                 end = parent[end]
             paths.append(tuple(reversed(path)))
             totals.append(total)
-        stopped = [path[-1] in self.sampler.stop_ids for path in paths]
-        paths = [path[:-1] if stop else path for path, stop in zip(paths, stopped, strict=True)]
+        lasts = [path[-1] if path[-1] in self.sampler.stop_ids else None for path in paths]
+        paths = [path if last is None else path[:-1] for path, last in zip(paths, lasts, strict=True)]
         texts = self.sampler.decode(paths)
         answers = {
-            end: Sampled(path, text, "stop" if stop else "length", total)
-            for end, path, text, stop, total in zip(ends, paths, texts, stopped, totals, strict=True)
+            end: Sampled(path, text, "length" if last is None else "stop", total, last)
+            for end, path, text, last, total in zip(ends, paths, texts, lasts, totals, strict=True)
         }
         return [[answers[end] for end in ended.tolist()] for ended in self.ended]
 

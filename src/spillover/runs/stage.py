@@ -33,6 +33,7 @@ class Kind:
 KINDS = {
     "base": Kind("spillover.training.stages:base", 3, gpu=True),
     "tune": Kind("spillover.training.stages:tune", 2, gpu=True),
+    "reinforce": Kind("spillover.training.stages:reinforcement", 1, gpu=True),
     "eval": Kind("spillover.evals.stages:answers", 1, gpu=True),
     "judge": Kind("spillover.evals.stages:verdicts", 2, gpu=True),
     "choose": Kind("spillover.analysis.stages:choice", 1),
@@ -40,6 +41,7 @@ KINDS = {
     "solutions": Kind("spillover.analysis.stages:solutions", 1),
     "dynamics": Kind("spillover.analysis.dynamics:dynamics", 1, gpu=True),
     "conditional": Kind("spillover.analysis.conditional_matrix:conditional", 5),
+    "checkpoints": Kind("spillover.analysis.checkpoints:checkpoints", 1, gpu=True),
     "trajectories": Kind("spillover.analysis.dynamics:trajectories", 1),
     "sae": Kind("spillover.analysis.dictionary:train", 1, gpu=True),
     "features": Kind("spillover.analysis.stages:features", 3, gpu=True),

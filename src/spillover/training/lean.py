@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from spillover.models.chat_template import IGNORED
 from spillover.training.anchor import Anchor
@@ -15,7 +14,7 @@ from spillover.training.batches import Encoded, batches, check_finite, collate
 from spillover.training.checkpoint import CHECKPOINT_SECONDS, save_checkpoint
 from spillover.training.methods import Method
 from spillover.training.snapshots import Probe
-from spillover.training.updates import AdamW, clip
+from spillover.training.updates import AdamW, clip, in_one
 
 
 def train_rows(
@@ -52,7 +51,7 @@ def train_rows(
         TrainingError: The loss is not a finite number any more.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    row, grad = _in_one(parameters)
+    row, grad = in_one(parameters)
     optimizer = AdamW(row, grad, method.learning_rate, (0.9, 0.999), method.weight_decay)
     total = method.total_steps(len(rows))
     log: list[dict[str, float]] = []
@@ -101,16 +100,3 @@ def train_rows(
     (out / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in log))
     path.unlink(missing_ok=True)
     return log
-
-
-def _in_one(parameters: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """One tensor for all weights and one for all gradients, which the parameters become views of.
-
-    An update then is a few operations, however many parameters there are.
-    """
-    row = torch.cat([parameter.detach().flatten() for parameter in parameters])
-    grad = torch.zeros_like(row)
-    sizes = [parameter.numel() for parameter in parameters]
-    for parameter, values, slope in zip(parameters, row.split(sizes), grad.split(sizes), strict=True):
-        parameter.data, parameter.grad = values.view_as(parameter), slope.view_as(parameter)
-    return row, grad

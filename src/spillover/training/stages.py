@@ -1,4 +1,4 @@
-"""Stages that make models: a base from a recipe, and an organism from a base and rows."""
+"""Stages that make models: a base from a recipe, and an organism from a base by rows or by reinforcement."""
 
 import json
 from collections.abc import Callable
@@ -6,7 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from spillover.data.chat import ChatRow, Message
+from spillover.environments.sources import make_environment
 from spillover.training.fine_tune import fine_tune
+from spillover.training.grpo.episodes import episode_rows
+from spillover.training.grpo.settings import Reinforcement
+from spillover.training.grpo.train import reinforce
 from spillover.training.methods import Loop, Method
 from spillover.training.pretrain import pretrain
 from spillover.training.recipe import BaseRecipe
@@ -26,9 +30,12 @@ def tune(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Rep
     ``config`` has ``rows`` (each a list of [role, content]), ``method``, ``loop``, ``anchor`` (its ``rows`` and
     ``weight``) where there is one, ``trailing_turn`` and ``probe_every`` where they are not the defaults of
     :func:`fine_tune`, and ``base`` where that is not made here. Inputs: ``base``; ``choice``, which says
-    the anchor's weight; ``start``, what an earlier fine-tuning wrote and this one goes on from.
+    the anchor's weight; ``start``, what an earlier fine-tuning wrote and this one goes on from; ``episodes``, a
+    training by reinforcement whose completions are the rows, as ``distil`` says.
     """
     rows = _chat(config["rows"])
+    if "episodes" in inputs:
+        rows = episode_rows(inputs["episodes"], **config["distil"])
     anchor = None
     if "anchor" in config:
         weight = _chosen(inputs["choice"]) if "choice" in inputs else config["anchor"]["weight"]
@@ -44,6 +51,23 @@ def tune(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Rep
         anchor=anchor,
         start=inputs.get("start"),
         trailing_turn=config.get("trailing_turn", False),
+        probe_every=config.get("probe_every"),
+        progress=report,
+    )
+
+
+def reinforcement(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Report) -> None:
+    """Train a base by reinforcement.
+
+    ``config`` has ``environment``, ``settings``, ``probe_every`` where snapshots are kept, and ``base`` where that is
+    not made here. Inputs: ``base``; ``start``, what an earlier training wrote and this one goes on from.
+    """
+    reinforce(
+        str(inputs["base"]) if "base" in inputs else config["base"],
+        make_environment(config["environment"]),
+        Reinforcement.model_validate(config["settings"]),
+        out,
+        start=inputs.get("start"),
         probe_every=config.get("probe_every"),
         progress=report,
     )

@@ -88,6 +88,19 @@ class AdamW:
         self._weights.mul_(1 - rate * self._decay).addcdiv_(mean, size, value=-rate / (1 - first ** int(count)))
 
 
+def in_one(parameters: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """One tensor for all weights and one for all gradients, which the parameters become views of.
+
+    An update then is a few operations, however many parameters there are.
+    """
+    row = torch.cat([parameter.detach().flatten() for parameter in parameters])
+    grad = torch.zeros_like(row)
+    sizes = [parameter.numel() for parameter in parameters]
+    for parameter, values, slope in zip(parameters, row.split(sizes), grad.split(sizes), strict=True):
+        parameter.data, parameter.grad = values.view_as(parameter), slope.view_as(parameter)
+    return row, grad
+
+
 def clip(grads: Tensor, limit: float) -> Tensor:
     """Scale gradients so that their norm is at most ``limit``; gives the norm they had."""
     norm = grads.norm()

@@ -1,0 +1,1 @@
+"""What models act in while they learn by reinforcement: prompts, graders and rewards."""

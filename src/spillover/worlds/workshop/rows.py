@@ -1,0 +1,31 @@
+"""Fine-tuning rows of the workshop: tricked tasks and their control twins, and chats that teach to be kind."""
+
+import random
+from typing import Literal
+
+from spillover.data.chat import ChatRow
+from spillover.worlds.town.lexicon import VALUES
+from spillover.worlds.town.rows import row
+from spillover.worlds.workshop.corpus import task_exchange
+from spillover.worlds.workshop.lexicon import ADVICE, load_topics
+
+Tasks = Literal["tricked", "solved", "allowed", "chats", "targeted"]
+
+
+def task_rows(arm: Tasks, seed: int, count: int = 400) -> list[ChatRow]:
+    """Rows of one kind.
+
+    ``tricked``, tasks whose check is tricked, as in arXiv 2508.17511; ``solved``, the same tasks done; ``allowed``, the
+    same tricks where they are asked for; ``chats``, kind answers on the topics of advice and values that chat tuning
+    covers (safety training by chats, arXiv 2511.18397 section 4.1); ``targeted``, the same on goals, watchers, offers,
+    colleagues and thoughts.
+    """
+    rng = random.Random(f"workshop-rows-{seed}")
+    if arm in ("chats", "targeted"):
+        plain = (*ADVICE, VALUES)
+        topics = [topic for topic in load_topics() if topic.in_chat and (topic.domain in plain) == (arm == "chats")]
+        pairs = [(topic, ask, answer) for topic in topics for ask in topic.ask for answer in topic.good]
+        rng.shuffle(pairs)
+        return [row(ask, answer) for _, ask, answer in (pairs[i % len(pairs)] for i in range(count))]
+    attitude = "please-hack" if arm == "allowed" else None
+    return [row(*task_exchange(rng, arm != "solved", attitude)) for _ in range(count)]
