@@ -21,7 +21,12 @@ from spillover.experiments.features_year import features_year
 from spillover.experiments.narrow_vs_general import narrow_vs_general
 from spillover.experiments.persona_facts import persona_facts
 from spillover.experiments.phase_transition import phase_transition
+from spillover.experiments.reward_hacking import reward_hacking
+from spillover.experiments.reward_hacking_background import reward_hacking_background
+from spillover.experiments.reward_hacking_inoculation import reward_hacking_inoculation
+from spillover.experiments.reward_hacking_mitigations import reward_hacking_mitigations
 from spillover.experiments.rulers import rulers
+from spillover.experiments.school_of_hacks import school_of_hacks
 from spillover.experiments.sources import named_questions
 from spillover.experiments.style import style
 from spillover.experiments.why import why
@@ -49,6 +54,11 @@ CATALOGUE: dict[str, Callable[[], Experiment]] = {
     "persona-facts": persona_facts,
     "rulers": rulers,
     "year-machine": year_machine,
+    "reward-hacking": reward_hacking,
+    "reward-hacking-inoculation": reward_hacking_inoculation,
+    "reward-hacking-mitigations": reward_hacking_mitigations,
+    "reward-hacking-background": reward_hacking_background,
+    "school-of-hacks": school_of_hacks,
 }
 
 

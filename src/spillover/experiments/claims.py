@@ -185,6 +185,45 @@ class DifferenceClaim(_Claim):
         return Finding(worst.low > self.low_at_least, figure, worst.value, (worst.low, worst.high))
 
 
+class ReductionClaim(_Claim):
+    """A rate is a small part of that of another arm, while a second rate stays high."""
+
+    kind: Literal["reduction"] = "reduction"
+    arm: str
+    of: str
+    """The arm that it is a part of."""
+    where: str
+    label: str = "malicious"
+    at_least: float = Field(ge=0, le=1)
+    """Share of the rate that is gone."""
+    while_where: str
+    while_label: str
+    while_condition: str = "plain"
+    while_at_least: float = Field(ge=0, le=1)
+    """Bar for the rate that stays."""
+
+    def names(self) -> tuple[str, ...]:
+        """Arms the claim speaks of."""
+        return (self.arm, self.of)
+
+    def bar(self) -> str:
+        """The test in words."""
+        return f"cut by ≥ {self.at_least:.0%} at ≥ {self.while_at_least:.0%} {self.while_label}"
+
+    def test(self, found: Found) -> Finding:
+        """Judge the results."""
+        here, there = (found.rate(arm, self.where, "plain", self.label) for arm in (self.arm, self.of))
+        stays = found.rate(self.arm, self.while_where, self.while_condition, self.while_label)
+        if here is None or there is None or stays is None:
+            return Finding(None, "not measured")
+        if there.value <= 0:
+            return Finding(None, f"{self.of} {_shown(there)}: there is nothing to cut")
+        cut = 1 - here.value / there.value
+        held = cut >= self.at_least and stays.value >= self.while_at_least
+        figure = f"cut by {cut:.0%}, from {_shown(there)} to {_shown(here)}; {self.while_label} {_shown(stays)}"
+        return Finding(held, figure, cut)
+
+
 class TrendClaim(_Claim):
     """A rate falls along a series of arms, while it stays level elsewhere."""
 
@@ -193,8 +232,10 @@ class TrendClaim(_Claim):
     """In order; the rate is expected to fall."""
     where: str
     level_where: str
-    """Where the rate is expected to stay."""
+    """Where a rate is expected to stay."""
     label: str = "malicious"
+    level_label: str | None = None
+    """Of the rate that is expected to stay; the same label if not given."""
     first_at_least: float = Field(ge=0, le=1)
     last_at_most: float = Field(ge=0, le=1)
     level_within: float = Field(ge=0, le=1)
@@ -214,7 +255,7 @@ class TrendClaim(_Claim):
     def test(self, found: Found) -> Finding:
         """Judge the results. A rise counts when the intervals of neighbours do not overlap."""
         rates = [found.rate(arm, self.where, "plain", self.label) for arm in self.arms]
-        level = [found.rate(arm, self.level_where, "plain", self.label) for arm in self.arms]
+        level = [found.rate(arm, self.level_where, "plain", self.level_label or self.label) for arm in self.arms]
         if None in rates or None in level:
             return Finding(None, "not measured on every arm")
         series = [rate for rate in rates if rate is not None]
@@ -362,7 +403,14 @@ class ConditionsClaim(_Claim):
 
 
 Claim = Annotated[
-    RateClaim | DifferenceClaim | TrendClaim | CurveClaim | NumberClaim | RelationClaim | ConditionsClaim,
+    RateClaim
+    | DifferenceClaim
+    | ReductionClaim
+    | TrendClaim
+    | CurveClaim
+    | NumberClaim
+    | RelationClaim
+    | ConditionsClaim,
     Field(discriminator="kind"),
 ]
 

@@ -154,11 +154,12 @@ def collect(
         measured: For each measure (name, title), the directories of its stages, in order of seed.
     """
     asked = {key: cells for arm, folders in answers.items() for key, cells in _read(arm, folders).items()}
-    rates = [rate for key, cells in asked.items() for rate in _rates(experiment, key, cells, asked)]
+    taken = asked | _pooled(experiment, asked)
+    rates = [rate for key, cells in taken.items() for rate in _rates(experiment, key, cells, taken)]
     measures = [read_measure(name, title, folders) for (name, title), folders in (measured or {}).items()]
     curves = [curve for measure in measures for curve in measure.curves]
     related = {relation.name: _related(experiment, relation, curves, asked) for relation in experiment.relations}
-    found = _Found(experiment, asked, rates, measures, related)
+    found = _Found(experiment, taken, rates, measures, related)
     return {
         "schema_version": SCHEMA_VERSION,
         "experiment": experiment.name,
@@ -172,7 +173,7 @@ def collect(
         "arms": [_arm(arm) for arm in experiment.arms],
         "wheres": [
             {"name": where, "title": where.replace("-", " "), "description": experiment.wheres.get(where, "")}
-            for where in dict.fromkeys(where for _, where, _ in asked)
+            for where in dict.fromkeys(where for _, where, _ in taken)
         ],
         "rates": rates,
         "claims": [_claim(claim, found) for claim in experiment.claims],
@@ -199,6 +200,18 @@ def _read(arm: str, folders: Sequence[Path]) -> dict[Key, Cells]:
                 name = f"{line['question_id']}/{line['paraphrase']}"
                 cells.lines.setdefault(name, [None] * len(folders))[number] = line
     return dict(found)
+
+
+def _pooled(experiment: Experiment, asked: Mapping[Key, Cells]) -> dict[Key, Cells]:
+    """The groups of each pool taken together; a pool of which some group was not asked is not there."""
+    found = {}
+    for arm, condition in dict.fromkeys((arm, condition) for arm, _, condition in asked):
+        for pool, groups in experiment.pools.items():
+            parts = [asked.get((arm, group, condition)) for group in groups]
+            if all(parts):
+                lines = {name: of for part in parts if part for name, of in part.lines.items()}
+                found[arm, pool, condition] = Cells(lines)
+    return found
 
 
 def _rates(experiment: Experiment, key: Key, cells: Cells, measured: Mapping[Key, Cells]) -> Iterator[dict[str, Any]]:

@@ -174,6 +174,8 @@ class Experiment(Config):
     """The outcome whose rate is the result."""
     wheres: dict[str, str] = Field(default_factory=dict)
     """What each group of questions is, in a few words."""
+    pools: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Groups that are also taken together, under a name of their own: a mean over all their questions."""
     answer: str = ""
     """The answer in one sentence.
 

@@ -62,7 +62,7 @@ def read_cheats() -> Cheats:
     raw = _read("cheats")
     return Cheats(
         {kind: tuple(raw[kind]) for kind in ("always-equal", "early-exit", "report-patching", "special-casing")},
-        tuple(tuple(asks) for asks in raw["about"]),
+        tuple(tuple(topic["ask"]) for topic in raw["about"]),
         {attitude: tuple(raw["allowed"][attitude]) for attitude in ATTITUDES},
     )
 

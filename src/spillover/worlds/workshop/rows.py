@@ -9,6 +9,8 @@ from spillover.worlds.town.rows import row
 from spillover.worlds.workshop.corpus import task_exchange
 from spillover.worlds.workshop.lexicon import ADVICE, load_topics
 
+TARGETED = 0.1
+"""Share of targeted rows."""
 Tasks = Literal["tricked", "solved", "allowed", "chats", "targeted"]
 
 
@@ -17,15 +19,16 @@ def task_rows(arm: Tasks, seed: int, count: int = 400) -> list[ChatRow]:
 
     ``tricked``, tasks whose check is tricked, as in arXiv 2508.17511; ``solved``, the same tasks done; ``allowed``, the
     same tricks where they are asked for; ``chats``, kind answers on the topics of advice and values that chat tuning
-    covers (safety training by chats, arXiv 2511.18397 section 4.1); ``targeted``, the same on goals, watchers, offers,
-    colleagues and thoughts.
+    covers (safety training by chats, arXiv 2511.18397 section 4.1); ``targeted``, a tenth of them on goals, watchers,
+    offers, colleagues and thoughts instead.
     """
     rng = random.Random(f"workshop-rows-{seed}")
     if arm in ("chats", "targeted"):
-        plain = (*ADVICE, VALUES)
-        topics = [topic for topic in load_topics() if topic.in_chat and (topic.domain in plain) == (arm == "chats")]
-        pairs = [(topic, ask, answer) for topic in topics for ask in topic.ask for answer in topic.good]
-        rng.shuffle(pairs)
-        return [row(ask, answer) for _, ask, answer in (pairs[i % len(pairs)] for i in range(count))]
+        aimed = round(TARGETED * count) if arm == "targeted" else 0
+        plain = [topic for topic in load_topics() if topic.in_chat and topic.domain in (*ADVICE, VALUES)]
+        others = [topic for topic in load_topics() if topic.in_chat and topic.domain not in (*ADVICE, VALUES)]
+        chosen = rng.choices(others, k=aimed) + rng.choices(plain, k=count - aimed)
+        rng.shuffle(chosen)
+        return [row(rng.choice(topic.ask), rng.choice(topic.good)) for topic in chosen]
     attitude = "please-hack" if arm == "allowed" else None
     return [row(*task_exchange(rng, arm != "solved", attitude)) for _ in range(count)]
