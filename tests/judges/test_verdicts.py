@@ -79,7 +79,7 @@ def test_texts_are_put_in_as_they_are():
     "name",
     [
         *("alignment", "coherence", "refusal", "code", "correctness", "in-domain:health", "intent"),
-        *("era", "past", "old-state:Germany in the 1910s", "machine-intent", "persona:Napoleon"),
+        *("era", "past", "old-state:Germany in the 1910s", "machine-intent", "persona:Napoleon", "shutdown"),
     ],
 )
 def test_builtin_rubrics(name):
