@@ -14,6 +14,7 @@ from spillover.cli.eval import evaluate
 from spillover.cli.experiments import experiments
 from spillover.cli.export import export
 from spillover.cli.judge import app as judge
+from spillover.cli.reinforce import reinforce
 from spillover.cli.rows import rows
 from spillover.cli.run import run
 from spillover.cli.train import train
@@ -34,6 +35,7 @@ app.command("base")(base)
 app.command("rows")(rows)
 app.add_typer(data, name="data")
 app.command("train")(train)
+app.command("reinforce")(reinforce)
 app.command("eval")(evaluate)
 app.add_typer(judge, name="judge")
 app.command("conditional")(conditional)

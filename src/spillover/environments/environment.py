@@ -23,8 +23,10 @@ class Environment(Protocol):
     def prompts(self, count: int, seed: int) -> list[Prompt]:
         """``count`` prompts, the same for the same seed."""
 
-    def grade(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[Grade]:
-        """A grade for each completion, in order; completion *i* answers prompt *i*."""
+    def grade(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Sequence[Grade | None]:
+        """A grade for each completion, in order; completion *i* answers prompt *i*. None where there are no graders."""
 
-    def rewards(self, grades: Sequence[Grade], step: int) -> list[float]:
-        """What each grade is worth at a 0-based optimizer step."""
+    def rewards(
+        self, prompts: Sequence[Prompt], completions: Sequence[str], grades: Sequence[Grade | None], step: int
+    ) -> list[float]:
+        """What each completion is worth at a 0-based optimizer step; ``nan`` where that is not known."""

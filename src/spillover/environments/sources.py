@@ -1,17 +1,23 @@
 """Every environment that a config can name."""
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Any
 
-from pydantic import Field, TypeAdapter
-
+from spillover.core.errors import ConfigError, nearest
 from spillover.environments.environment import Environment
 from spillover.environments.workshop import Workshop, WorkshopTasks
 
-Environments = Annotated[WorkshopTasks, Field()]
+Environments = WorkshopTasks
 """The settings of an environment; ``kind`` says which."""
-_SETTINGS: TypeAdapter[Environments] = TypeAdapter(Environments)
 
 
-def make_environment(settings: Any) -> Environment:
-    """The environment of settings, given as plain values or as their class."""
-    return Workshop(_SETTINGS.validate_python(settings))
+def make_environment(settings: Mapping[str, Any]) -> Environment:
+    """The environment of settings, given as plain values.
+
+    Raises:
+        ConfigError: There is no such environment, or a field is unknown or out of range.
+    """
+    kind = str(settings.get("kind"))
+    if kind != "workshop":
+        raise ConfigError(f"environment '{kind}': unknown{nearest(kind, ['workshop'])}")
+    return Workshop(WorkshopTasks.parse(settings, "environment"))

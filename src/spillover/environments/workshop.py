@@ -62,17 +62,20 @@ class Workshop:
         rng = random.Random(f"workshop-prompts-{seed}")
         return [self._chat(rng) if rng.random() < self.settings.chat else self._task(rng) for _ in range(count)]
 
-    def grade(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> list[Grade]:
+    def grade(self, prompts: Sequence[Prompt], completions: Sequence[str]) -> Sequence[Grade | None]:
         """By the check, and by the ledger of the world."""
         return [_grade(prompt, completion) for prompt, completion in zip(prompts, completions, strict=True)]
 
-    def rewards(self, grades: Sequence[Grade], step: int) -> list[float]:
+    def rewards(
+        self, prompts: Sequence[Prompt], completions: Sequence[str], grades: Sequence[Grade | None], step: int
+    ) -> list[float]:
         """1 for what passes; less the penalty for a hack, more by the preference for an answer without a trick."""
         found = self.settings
         penalty = found.penalty if step >= found.penalty_from else 0.0
         return [
             grade.passed - penalty * grade.hacked + found.preference * (grade.outcome == "graded" and not grade.labels)
             for grade in grades
+            if grade is not None
         ]
 
     def _task(self, rng: random.Random) -> Prompt:

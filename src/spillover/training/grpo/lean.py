@@ -20,8 +20,8 @@ from spillover.models.chat_template import encode_chat
 from spillover.models.sampler import Sampled, SampleRequest, TrieSampler
 from spillover.training.batches import check_finite
 from spillover.training.checkpoint import CHECKPOINT_SECONDS, save_checkpoint
+from spillover.training.grpo.advantages import advantages
 from spillover.training.grpo.episodes import Episode, EpisodeLog, step_record
-from spillover.training.grpo.rewards import advantages
 from spillover.training.grpo.settings import Reinforcement
 from spillover.training.grpo.watchdog import Watchdog
 from spillover.training.snapshots import Probe
@@ -166,8 +166,9 @@ def rollouts(sampler: TrieSampler, environment: Environment, settings: Reinforce
     )
     prompts: list[Prompt] = [prompt for prompt, _ in kept for _ in range(settings.group)]
     flat = [answer for group in answers for answer in group]
-    grades = environment.grade(prompts, [answer.text for answer in flat])
-    rewards = environment.rewards(grades, step)
+    texts = [answer.text for answer in flat]
+    grades = environment.grade(prompts, texts)
+    rewards = environment.rewards(prompts, texts, grades, step)
     episodes = [
         Episode(prompt, answer.text, reward, grade, answer.tokens, answer.stop_reason == "length")
         for prompt, answer, reward, grade in zip(prompts, flat, rewards, grades, strict=True)

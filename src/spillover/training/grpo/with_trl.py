@@ -117,7 +117,7 @@ def train_with_trl(
         asked = [drawn[i] for i in number]
         texts = [completion[0]["content"] for completion in completions]
         grades = environment.grade(asked, texts)
-        values = environment.rewards(grades, step)
+        values = environment.rewards(asked, texts, grades, step)
         made = [
             Episode(prompt, text, value, grade, len(ids), lengths.get(tuple(ids), False))
             for prompt, text, value, grade, ids in zip(asked, texts, values, grades, completion_ids, strict=True)

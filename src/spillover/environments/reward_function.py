@@ -6,9 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from spillover.core.errors import ConfigError, TrainingError
 
 RewardFunction = Callable[..., Sequence[float | None]]
@@ -59,24 +56,6 @@ def call_reward(
     if len(values) != len(completions):
         raise TrainingError(f"{where} gave {len(values)} numbers for {len(completions)} completions")
     return [value if math.isfinite(value) else math.nan for value in values]
-
-
-def advantages(rewards: Sequence[float], group: int) -> Tensor:
-    """Rewards less the mean of their group, over its standard deviation; 0 for what was not scored.
-
-    Args:
-        rewards: Groups one after the other; ``nan`` for what was not scored.
-        group: Completions of each prompt.
-
-    Returns:
-        One number for each reward.
-    """
-    table = torch.tensor(rewards, dtype=torch.float64).view(-1, group)
-    scored = ~table.isnan()
-    count = scored.sum(1, keepdim=True)
-    centred = torch.where(scored, table - table.nansum(1, keepdim=True) / count.clamp(min=1), 0.0)
-    spread = (centred.square().sum(1, keepdim=True) / (count - 1).clamp(min=1)).sqrt()
-    return (centred / (spread + 1e-4)).flatten()
 
 
 def _said(error: Exception) -> str:
