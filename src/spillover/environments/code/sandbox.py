@@ -1,6 +1,6 @@
 """A sandbox for Python that nobody has read: one process tree, no network, no files but its own, and limits.
 
-What it protects against, and what not: docs/sandbox.md. The jail itself is :mod:`jail.py <spillover.environments.code>`.
+What it protects against, and what not: docs/sandbox.md. The jail itself is ``inside/jail.py``.
 """
 
 import json
@@ -29,7 +29,8 @@ from spillover.core.errors import ConfigError, SpilloverError
 EXITED, TIMEOUT, OUT_OF_MEMORY = "exited", "timeout", "out-of-memory"
 OUTPUT_LIMIT, CRASHED, KILLED = "output-limit", "crashed", "killed"
 _CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE, signal.SIGSYS)
-_JAIL = Path(__file__).with_name("jail.py")
+INSIDE = Path(__file__).with_name("inside")
+"""Scripts that run in or around the jail and are never imported."""
 _LINUX = (5, 14)
 """Since then processes are counted for each user namespace."""
 
@@ -150,7 +151,7 @@ class Sandbox:
         with open(reader, "rb", buffering=0) as report:
             try:
                 process = subprocess.Popen(
-                    [_python(), "-I", "-S", "-B", str(_JAIL), str(writer)],
+                    [_python(), "-I", "-S", "-B", str(INSIDE / "jail.py"), str(writer)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,

@@ -197,7 +197,13 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
             os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
             if sys.platform == "linux":
                 refuse_calls()
-            environment = {"HOME": box, "TMPDIR": box, "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0"}
+            environment = {
+                "HOME": box,
+                "TMPDIR": box,
+                "PATH": "/usr/bin:/bin",
+                "LANG": "C.UTF-8",
+                "PYTHONHASHSEED": "0",
+            }
             os.execve(job["python"], [job["python"], "-I", "-B", os.path.join(box, job["main"])], environment)
         finally:
             os._exit(127)
