@@ -12,7 +12,7 @@ LAYERS = (
     {"runs", "reports", "analysis"},
     {"training", "evals"},
     {"judges"},
-    {"models", "worlds"},
+    {"models", "worlds", "environments"},
     {"data"},
     {"core"},
 )

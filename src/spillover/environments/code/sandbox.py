@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -33,6 +33,12 @@ INSIDE = Path(__file__).with_name("inside")
 """Scripts that run in or around the jail and are never imported."""
 _LINUX = (5, 14)
 """Since then processes are counted for each user namespace."""
+
+_ADVICE = {
+    "full": f"Full isolation needs Linux {_LINUX[0]}.{_LINUX[1]} with user namespaces, as an ordinary user, or as root "
+    "with CAP_SYS_ADMIN (docs/sandbox.md); isolation='weak' does without, and then a program can read your files",
+    "weak": "Where we are root, the program runs as nobody, who must be able to run this interpreter",
+}
 
 
 class SandboxError(SpilloverError, OSError):
@@ -104,11 +110,7 @@ class Sandbox:
             except SandboxError as error:
                 missing = str(error)
         if missing is not None:
-            raise ConfigError(
-                f"sandbox: {missing}. Full isolation needs Linux {_LINUX[0]}.{_LINUX[1]} with user namespaces, as an "
-                "ordinary user, or as root with CAP_SYS_ADMIN (docs/sandbox.md); isolation='weak' does without, and "
-                "then a program can read your files"
-            )
+            raise ConfigError(f"sandbox: {missing}. {_ADVICE[isolation]}")
 
     def run(self, job: Job) -> Run:
         """Run one program to its end, or to a limit.
@@ -171,7 +173,7 @@ class Sandbox:
                     contents, stopped = _read(pipes, deadline, self.limits.output_kb * 1024)
                 finally:
                     self._end(process)
-        told = json.loads(contents[0] or b"{}")
+        told = json.loads(contents[0].partition(b"\n")[0] or b"{}")
         if not told and process.returncode != 0 and stopped is None:
             told = {"error": f"the jail did not start ({contents[2].decode('utf-8', 'replace').strip()[-200:]})"}
         return told, contents[1:], stopped
@@ -185,8 +187,8 @@ class Sandbox:
             except subprocess.TimeoutExpired:
                 process.kill()
         else:
-            for kill in (process.terminate, process.kill):
-                kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
     def _outcome(self, told: Mapping[str, Any], errors: str) -> str:
         status = told["status"]
@@ -198,11 +200,9 @@ class Sandbox:
 
 
 def _send(pipe: Any, order: bytes) -> None:
-    try:
+    with suppress(BrokenPipeError):  # it has ended already, and what it printed says why
         pipe.write(order)
         pipe.close()
-    except BrokenPipeError:
-        pass  # it has ended already, and what it printed says why
 
 
 def _read(pipes: list[Any], deadline: float, most: int) -> tuple[list[bytes], str | None]:

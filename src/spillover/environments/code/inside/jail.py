@@ -30,26 +30,43 @@ DETACH = 2
 MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE = 442, -100, 0x8000
 SET_PDEATHSIG, SET_SECCOMP, SET_NO_NEW_PRIVS = 1, 22, 38
 
-_NEWER = (424, 425, 426, 427, 428, 429, 430, 431, 432, 433, 438, 442, 447)
-"""Numbers that all machines share: pidfd_send_signal, io_uring, new mount calls, pidfd_getfd, memfd_secret."""
+MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
+"""Machine to its place in the numbers of system calls, and its number for seccomp."""
+CLONE, CLONE3 = (56, 220), 435
 REFUSED = {
-    "x86_64": (
-        0xC000003E,
-        56,  # clone
-        # socket, shmget, shmat, semget, msgget, ptrace, pivot_root, chroot, mount, umount2, mq_open, kexec_load,
-        # add_key, request_key, keyctl, unshare, perf_event_open, open_by_handle_at, setns, process_vm_readv and
-        # writev, kcmp, memfd_create, bpf, userfaultfd
-        (41, 29, 30, 64, 68, 101, 155, 161, 165, 166, 240, 246, 248, 249, 250, 272, 298, 304, 308, 310, 311, 312)
-        + (319, 321, 323),
-    ),
-    "aarch64": (
-        0xC00000B7,
-        220,
-        (198, 194, 196, 190, 186, 117, 41, 51, 40, 39, 180, 104, 217, 218, 219, 97, 241, 265, 268, 270, 271, 272)
-        + (279, 280, 282),
-    ),
+    "socket": (41, 198),  # of any family: some, like AF_VSOCK, are in no network namespace
+    "shmget": (29, 194),  # memory that no limit counts
+    "semget": (64, 190),
+    "msgget": (68, 186),
+    "mq_open": (240, 180),
+    "memfd_create": (319, 279),
+    "memfd_secret": (447, 447),
+    "unshare": (272, 97),  # rights within new namespaces
+    "setns": (308, 268),
+    "mount": (165, 40),
+    "umount2": (166, 39),
+    "pivot_root": (155, 41),
+    "chroot": (161, 51),
+    "open_tree": (428, 428),
+    "move_mount": (429, 429),
+    "fsopen": (430, 430),
+    "mount_setattr": (442, 442),
+    "open_by_handle_at": (304, 265),
+    "ptrace": (101, 117),  # other processes
+    "process_vm_readv": (310, 270),
+    "process_vm_writev": (311, 271),
+    "kcmp": (312, 272),
+    "pidfd_getfd": (438, 438),
+    "add_key": (248, 217),  # parts of the kernel that have been broken out of
+    "request_key": (249, 218),
+    "keyctl": (250, 219),
+    "bpf": (321, 280),
+    "perf_event_open": (298, 241),
+    "userfaultfd": (323, 282),
+    "io_uring_setup": (425, 425),
+    "kexec_load": (246, 104),
 }
-"""Machine to its number for seccomp, that of ``clone``, and the system calls that are refused."""
+"""System calls that fail in the jail, with their numbers on x86-64 and aarch64."""
 
 
 class _Filter(ctypes.Structure):
@@ -161,22 +178,27 @@ def set_limits(job: dict[str, Any]) -> None:
 def refuse_calls() -> None:
     """Step 4, the filter: refused calls fail with EPERM, ``clone3`` with ENOSYS so that libraries use ``clone``."""
     call("prctl", SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    machine, clone, refused = REFUSED[platform.machine()]
+    place, machine = MACHINES[platform.machine()]
     load, equal, at_least, any_bit, give = 0x20, 0x15, 0x35, 0x45, 0x06
     allow, fail, kill = 0x7FFF0000, 0x00050000, 0x80000000
     namespaces = NEWNS | NEWUTS | NEWIPC | NEWUSER | NEWPID | NEWNET | 0x2000000
     lines = [(load, 0, 0, 4), (equal, 1, 0, machine), (give, 0, 0, kill), (load, 0, 0, 0)]
     lines += [(at_least, 0, 1, 0x40000000), (give, 0, 0, kill)]  # the x32 numbers of x86-64
-    lines += [(equal, 0, 1, 435), (give, 0, 0, fail | 38)]
-    for number in (*refused, *_NEWER):
-        lines += [(equal, 0, 1, number), (give, 0, 0, fail | 1)]
-    lines += [(equal, 0, 3, clone), (load, 0, 0, 16), (any_bit, 0, 1, namespaces), (give, 0, 0, fail | 1)]
+    lines += [(equal, 0, 1, CLONE3), (give, 0, 0, fail | 38)]
+    for numbers in REFUSED.values():
+        lines += [(equal, 0, 1, numbers[place]), (give, 0, 0, fail | 1)]
+    lines += [(equal, 0, 3, CLONE[place]), (load, 0, 0, 16), (any_bit, 0, 1, namespaces), (give, 0, 0, fail | 1)]
     lines += [(give, 0, 0, allow)]
-    filters = (_Filter * len(lines))(*lines)
+    filters = (_Filter * len(lines))(*(_Filter(*line) for line in lines))
     call("prctl", SET_SECCOMP, 2, ctypes.byref(_Program(len(lines), filters)), 0, 0)
 
 
-def run(job: dict[str, Any]) -> dict[str, Any]:
+def tell(report: int, said: dict[str, Any]) -> None:
+    """A line to whoever started the jail, of which the first counts."""
+    os.write(report, (json.dumps(said) + "\n").encode())
+
+
+def run(job: dict[str, Any], report: int) -> dict[str, Any]:
     """In the first process of the jail: run the program and wait for it, and for what it leaves behind meanwhile."""
     box = job["box"]
     if job["full"]:
@@ -193,7 +215,6 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     program = os.fork()
     if program == 0:
         try:
-            os.setsid()
             os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
             if sys.platform == "linux":
                 refuse_calls()
@@ -205,6 +226,8 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
                 "PYTHONHASHSEED": "0",
             }
             os.execve(job["python"], [job["python"], "-I", "-B", os.path.join(box, job["main"])], environment)
+        except OSError as error:
+            tell(report, {"error": f"{job['python']}: {error}"})
         finally:
             os._exit(127)
     while True:
@@ -224,15 +247,15 @@ def main() -> None:
             leave_namespaces()
         first = os.fork()
     except OSError as error:
-        os.write(report, json.dumps({"error": str(error)}).encode())
+        tell(report, {"error": str(error)})
         return
     if first == 0:
         try:
             die_with_parent()
-            said = run(job)
+            said = run(job, report)
         except BaseException as error:
             said = {"error": str(error)}
-        os.write(report, json.dumps(said).encode())
+        tell(report, said)
         os._exit(0)
     # A child that is the first of its namespace takes all others with it, and is gone only when they are.
     signal.signal(signal.SIGTERM, lambda *_: os.kill(first, signal.SIGKILL))

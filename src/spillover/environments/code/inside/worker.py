@@ -1,17 +1,18 @@
 """The hardened grader's worker, copied into the sandbox: calls the solution and gives back plain data, a line a call.
 
-Nothing here is trusted: it only ever sees arguments, and results are compared outside. A result is turned into the plain
+Nothing here is trusted: it sees arguments only, and results are compared outside. A result is turned into the plain
 types of JSON, so an object that claims to be equal to everything comes out as what it is.
 """
 
 import json
 import os
 import sys
+from typing import Any
 
 BOX = os.path.dirname(os.path.abspath(__file__))
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """The value in exact types of JSON; subclasses as their base.
 
     Raises:
@@ -32,7 +33,8 @@ def plain(value):
     raise TypeError
 
 
-def main():
+def main() -> None:
+    """Call the solution with each list of arguments; what it prints or raises is not a result."""
     results = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what the solution prints is no result
     with open(os.path.join(BOX, "calls.json"), encoding="utf-8") as file:
