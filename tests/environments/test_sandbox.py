@@ -13,7 +13,7 @@ from spillover.core.errors import ConfigError
 from spillover.environments.code import Job, Limits, Sandbox
 from spillover.environments.code import sandbox as module
 
-QUICK = Limits(wall_seconds=2, cpu_seconds=1, memory_mb=256, processes=8, disk_mb=4, output_kb=64)
+QUICK = Limits(wall_seconds=1.5, cpu_seconds=1, memory_mb=256, processes=8, disk_mb=4, output_kb=64)
 TRY = """
 try:
     {code}
