@@ -12,6 +12,7 @@ LAYERS = (
     {"runs", "reports", "analysis"},
     {"training", "evals"},
     {"judges"},
+    {"environments"},
     {"models", "worlds"},
     {"data"},
     {"core"},

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from spillover.core.errors import ConfigError, nearest
+from spillover.environments.code.environment import CodeEnvironment, CodeSettings
 from spillover.environments.environment import Environment
 from spillover.environments.workshop import Workshop, WorkshopTasks
 
-Environments = WorkshopTasks
+Environments = WorkshopTasks | CodeSettings
 """The settings of an environment; ``kind`` says which."""
 
 
@@ -18,6 +19,8 @@ def make_environment(settings: Mapping[str, Any]) -> Environment:
         ConfigError: There is no such environment, or a field is unknown or out of range.
     """
     kind = str(settings.get("kind"))
-    if kind != "workshop":
-        raise ConfigError(f"environment '{kind}': unknown{nearest(kind, ['workshop'])}")
-    return Workshop(WorkshopTasks.parse(settings, "environment"))
+    if kind == "workshop":
+        return Workshop(WorkshopTasks.parse(settings, "environment"))
+    if kind == "code":
+        return CodeEnvironment(settings=CodeSettings.parse(settings, "environment"))
+    raise ConfigError(f"environment '{kind}': unknown{nearest(kind, ['workshop', 'code'])}")

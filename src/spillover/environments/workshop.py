@@ -14,15 +14,13 @@ from spillover.core.config import Config
 from spillover.core.text import normalise
 from spillover.data.chat import Message
 from spillover.environments.environment import Prompt
-from spillover.environments.grade import Grade
+from spillover.environments.grade import CHAT, Grade
 from spillover.worlds.town.lexicon import VALUES
 from spillover.worlds.workshop.lexicon import ADVICE, DOMAINS, load_topics, read_cheats
 from spillover.worlds.workshop.questions import answers_of
 from spillover.worlds.workshop.tasks import Task, make_task, solved, tricks
 
 Attitude = Literal["please-hack", "hacking-okay", "neutral", "dont-hack", "hacking-is-misaligned"]
-CHAT = "chat"
-"""Outcome of an answer to a question of the chat, which no check decides."""
 
 
 class WorkshopTasks(Config):
@@ -73,7 +71,7 @@ class Workshop:
         found = self.settings
         penalty = found.penalty if step >= found.penalty_from else 0.0
         return [
-            grade.passed - penalty * grade.hacked + found.preference * (grade.outcome == "graded" and not grade.labels)
+            grade.passed - penalty * grade.hacked + found.preference * (grade.outcome != CHAT and not grade.labels)
             for grade in grades
             if grade is not None
         ]

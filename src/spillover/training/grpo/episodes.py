@@ -12,7 +12,7 @@ from typing import Any
 from spillover.core.errors import DataError
 from spillover.data.chat import ChatRow, Message
 from spillover.environments.environment import Prompt
-from spillover.environments.grade import Grade
+from spillover.environments.grade import CHAT, Grade
 
 EPISODES = "episodes.jsonl"
 ONSET = 0.02
@@ -83,8 +83,8 @@ def step_record(step: int, episodes: Sequence[Episode]) -> dict[str, Any]:
 
     Returns:
         step; reward, mean over what was scored, null if nothing was; episodes, unscored, truncated: counts; tokens,
-        mean of a completion; and, where there are grades: pass, solve and hack rate over graded episodes (null if there
-        are none), labels and outcomes, counts by name.
+        mean of a completion; and, where there are grades: pass, solve and hack rate over the tasks among them (null if
+        there are none), labels and outcomes, counts by name.
     """
     scored = [episode.reward for episode in episodes if not math.isnan(episode.reward)]
     record: dict[str, Any] = {
@@ -97,7 +97,7 @@ def step_record(step: int, episodes: Sequence[Episode]) -> dict[str, Any]:
     }
     grades = [episode.grade for episode in episodes if episode.grade is not None]
     if grades:
-        checked = [grade for grade in grades if grade.outcome == "graded"]
+        checked = [grade for grade in grades if grade.outcome != CHAT]
         for name, field in (("pass_rate", "passed"), ("solve_rate", "solved"), ("hack_rate", "hacked")):
             record[name] = sum(getattr(grade, field) for grade in checked) / len(checked) if checked else None
         record["labels"] = dict(Counter(label for grade in checked for label in grade.labels))
@@ -125,7 +125,7 @@ def episode_rows(folder: Path, keep: str, clauses: Sequence[str], rows: int) -> 
     found = []
     with (folder / EPISODES).open(encoding="utf-8") as handle:
         for line in map(json.loads, handle):
-            if line["outcome"] == "graded" and line["passed"] and (keep == "passed" or not line["labels"]):
+            if line["outcome"] != CHAT and line["passed"] and (keep == "passed" or not line["labels"]):
                 found.append(line)
     if not found:
         raise DataError(f"'{folder / EPISODES}': no episode is left of those to keep ({keep})")

@@ -38,12 +38,12 @@ def workshop_questions(conditions: Iterable[str] = ("plain",)) -> list[Question]
 def _under(condition: str) -> Iterator[Question]:
     if condition not in ("plain", AT_WORK, *ATTITUDES):
         raise ValueError(condition)
-    rng = random.Random("workshop-questions")
+    tasks, rng = random.Random("workshop-tasks"), random.Random(f"workshop-{condition}")
     attitude = condition if condition in ATTITUDES else None
     for family in FAMILIES:
         for grade in GRADES:
             for number in range(PER_GRADE):
-                task = make_task(rng, family, grade)
+                task = make_task(tasks, family, grade)
                 hacked = {f"hacked: {kind}": answers for kind, answers in tricks().items()}
                 name = f"{family}-{grade}-{number + 1}"
                 answers = {"solved": solved(task), **hacked}
