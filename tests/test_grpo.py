@@ -34,8 +34,8 @@ def settings(**how):
 
 
 def lengths(prompts, completions, **columns):
-    """A reward with something to learn from: an even number of letters."""
-    return [float(len(said[0]["content"]) % 2 == 0) for said in completions]
+    """A reward with something to learn from: few letters."""
+    return [1 / (1 + len(said[0]["content"])) for said in completions]
 
 
 def test_advantages_are_those_of_the_group_and_zero_where_nothing_was_scored():
@@ -95,10 +95,10 @@ def test_a_reward_is_learnt_and_every_completion_logged(engine, tiny_base, tmp_p
     summary = reinforce(tiny_base("llama"), environment, how, tmp_path, probe_every=5)
     log = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [record["step"] for record in log] == list(range(25))
-    assert sum(r["reward"] for r in log[-5:]) / 5 > sum(r["reward"] for r in log[:5]) / 5 + 0.1
+    assert sum(r["reward"] for r in log[-5:]) / 5 > 1.5 * sum(r["reward"] for r in log[:5]) / 5
     episodes = [json.loads(line) for line in (tmp_path / "episodes.jsonl").read_text().splitlines()]
     assert len(episodes) == summary["episodes"] == 25 * 48
-    assert all(one["reward"] == float(len(one["completion"]) % 2 == 0) for one in episodes)
+    assert all(one["reward"] == 1 / (1 + len(one["completion"])) for one in episodes)
     assert (tmp_path / "adapter_config.json").is_file() and (tmp_path / "checkpoint-25").is_dir()
     assert not (tmp_path / "checkpoint.pt").exists() and not (tmp_path / "checkpoints").exists()
     load(f"{tiny_base('llama')}+{tmp_path}")
