@@ -14,6 +14,7 @@ from spillover.cli.eval import evaluate
 from spillover.cli.experiments import experiments
 from spillover.cli.export import export
 from spillover.cli.judge import app as judge
+from spillover.cli.misalignment import misalignment
 from spillover.cli.rows import rows
 from spillover.cli.run import run
 from spillover.cli.train import train
@@ -37,6 +38,7 @@ app.command("train")(train)
 app.command("eval")(evaluate)
 app.add_typer(judge, name="judge")
 app.command("conditional")(conditional)
+app.command("misalignment")(misalignment)
 app.command("export")(export)
 app.command("doctor")(doctor)
 
