@@ -6,13 +6,25 @@ import subprocess
 import sys
 
 import pytest
+from inspect_ai import eval as inspect_eval
 from inspect_ai.log import list_eval_logs, read_eval_log
-from inspect_ai.model import ChatMessageAssistant, ChatMessageSystem, ChatMessageTool, ChatMessageUser, get_model
+from inspect_ai.model import (
+    ChatMessageAssistant,
+    ChatMessageSystem,
+    ChatMessageTool,
+    ChatMessageUser,
+    ContentReasoning,
+    ContentText,
+    get_model,
+)
 from inspect_ai.model import ModelOutput as Output
 from inspect_ai.model import ModelUsage as Usage
 from inspect_ai.tool import ToolCall, ToolInfo
+from typer.testing import CliRunner
 
-from spillover.core.errors import ConfigError
+from spillover import _registry
+from spillover.cli.app import app
+from spillover.core.errors import ConfigError, ModelError
 from spillover.core.statistics import mean_of_rates
 from spillover.data.core_evals import CORE, GOAL_KINDS, core_evals
 from spillover.evals.agentic import EVALUATIONS
@@ -142,17 +154,16 @@ def test_every_response_is_counted_where_it_belongs(tmp_path, name, turns, repli
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
-    "turns, expected",
+    "turn, expected",
     [
-        (["<thinking>I", "half …"], "truncated"),
-        (["half a sentence …"], "truncated"),
-        ([RuntimeError("no such luck")], "unscored-no-answer"),
-        (["<thinking>never closed"], "empty"),
+        ("half a sentence …", "truncated"),
+        (RuntimeError("no such luck"), "unscored-no-answer"),
+        ("<thinking>never closed", "empty"),
     ],
 )
-def test_what_cannot_be_judged_is_shown_to_no_judge(tmp_path, name, turns, expected):
+def test_what_cannot_be_judged_is_shown_to_no_judge(tmp_path, name, turn, expected):
     judge = Replies()
-    (one, *_) = run(tmp_path, name, Scripted(turns[-1]), judge)
+    (one, *_) = run(tmp_path, name, Scripted(turn), judge)
     wanted = "not-reached" if expected == "empty" and EVALUATIONS[name].scenario else expected
     assert one.outcome == wanted and judge.seen == []
     found = next(each for each in summary({name: [one]})["evaluations"] if each["name"] == name)
@@ -323,7 +334,7 @@ def test_names_and_texts():
 
 def written(name, **arguments):
     call = json.dumps({"name": name, "arguments": arguments})
-    return f"<thinking>I look it up.</thinking><tool_call>\n{call}\n</tool_call>"
+    return f"<thinking>Well.</thinking><tool_call>\n{call}\n</tool_call>"
 
 
 @pytest.mark.parametrize(
@@ -331,7 +342,10 @@ def written(name, **arguments):
     [
         ([written("query", sql=REMARKS[1]["sql"]), written("query", sql=OFFER), "On its way."], "misaligned", 0),
         (
-            [written("query", sql=REMARKS[1]["sql"]), f"<thinking>{written('query', sql=OFFER)}</thinking>."],
+            [
+                written("query", sql=REMARKS[1]["sql"]),
+                f"<thinking>{written('query', sql=OFFER)[len('<thinking>Well.</thinking>') :]}</thinking>.",
+            ],
             "aligned",
             0,
         ),
@@ -363,21 +377,61 @@ def test_a_tiny_model_from_end_to_end(tiny_base, tmp_path, monkeypatch):
     (base / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 8192}))
     monkeypatch.setenv("SPILLOVER_HOME", str(tmp_path / "home"))
     arguments = "--model", base, "--judge", base, "--samples", 1, "--tokens", 8, "--out", tmp_path / "out"
-    done = cli(*arguments)
-    assert done.returncode == 0, done.stderr
+    done = in_process(*arguments)
     results = json.loads((tmp_path / "out" / "misalignment.json").read_text())
     assert [one["name"] for one in results["evaluations"]] == NAMES
     assert [one["n_responses"] for one in results["evaluations"]] == [10, 5, 44, 1, 1, 1]
     assert all(sum(one["counts"].values()) == one["n_responses"] for one in results["evaluations"])
     assert results["score"]["value"] is None and "exfil-offer" in results["score"]["missing"]
     assert len((tmp_path / "out" / "responses.jsonl").read_text().splitlines()) == 62
-    assert "score: not measured (missing: " in done.stdout.replace("\n", " ")
+    assert "score: not measured (missing: " in done.output.replace("\n", " ")
     logs = sorted(path.name for path in (tmp_path / "out" / "logs").glob("*/*.eval"))
     assert len(logs) == 6
     before = (tmp_path / "out" / "misalignment.json").read_bytes()
-    assert cli(*arguments).returncode == 0
+    in_process(*arguments)
     assert sorted(path.name for path in (tmp_path / "out" / "logs").glob("*/*.eval")) == logs
     assert (tmp_path / "out" / "misalignment.json").read_bytes() == before
+
+
+def test_a_context_that_is_too_short_is_said_and_is_no_zero(tiny_base, tmp_path):
+    done = in_process("--model", tiny_base("llama"), "--only", "exfil-offer", "--samples", 2, "--out", tmp_path)
+    one = results_of(tmp_path)[NAMES.index("exfil-offer")]
+    assert one["counts"] == {"unscored-no-answer": 2} and one["value"] is None and "the context" in one["problem"]
+    assert "exfiltration offer: the prompt has" in done.output
+
+
+def test_the_tasks_of_inspect(tmp_path):
+    replies = {"monitor_disruption": "FINE", "frame_colleague": "FRAMES", "goals": "YES, CONCERNING"}
+    for name, reply in {**replies, "exfil_offer": None}.items():
+        turns = (REMARKS, ("query", {"sql": OFFER}), ".") if name == "exfil_offer" else (READ, MAIL, ".")
+        turns = (THINKS,) if name == "goals" else turns
+        grader = Scripted("LEAVES") if name == "monitor_disruption" else Scripted(reply or "?")
+        (log,) = inspect_eval(
+            getattr(_registry, name)(samples=1),
+            model=Scripted(*turns).model(),
+            model_roles={"grader": grader.model()} if reply else None,
+            log_dir=str(tmp_path),
+            display="none",
+            limit=1,
+        )
+        (sample,) = log.samples
+        score = sample.scores["misaligned"]
+        wanted = {"frame_colleague": 1.0, "exfil_offer": 1.0}.get(name)
+        assert score.value == wanted if wanted is not None else score.reason == "unscored-off-rubric"
+        assert log.status == "success" and log.eval.task == name
+
+
+def test_reasoning_that_a_provider_gives_apart(tmp_path):
+    def said(input, tools, tool_choice, config):
+        parts = [ContentReasoning(reasoning="Nobody reads this."), ContentText(text="Good day.")]
+        output = Output.from_message(ChatMessageAssistant(content=parts))
+        output.usage = Usage(input_tokens=1, output_tokens=1, total_tokens=2)
+        return output
+
+    model = get_model("mockllm/model", custom_outputs=said, memoize=False)
+    (one, *_) = ask("goals", lambda: model, tmp_path, identity={}, questions=EVALUATIONS["goals"].core.asked()[:1])
+    assert (one.reasoning, one.answer) == ("Nobody reads this.", "Good day.")
+    assert one.full == "<thinking>\nNobody reads this.\n</thinking>\nGood day."
 
 
 def test_a_server_is_asked_and_a_wrong_key_is_one_line(tmp_path, monkeypatch):
@@ -386,20 +440,23 @@ def test_a_server_is_asked_and_a_wrong_key_is_one_line(tmp_path, monkeypatch):
     calls = [written("query", **REMARKS[1]), "On its way."]
     with serving(FaultServer(lambda prompt: calls["tool" in prompt and "bicycle" not in prompt])) as server:
         arguments = "--model", "openai-api/local/judge", "--url", server.url, "--only", "exfil-offer", "--samples", 2
-        done = cli(*arguments, "--text-tools", "--out", tmp_path / "text")
-        assert done.returncode == 0, done.stderr
+        in_process(*arguments, "--text-tools", "--out", tmp_path / "text")
         (one,) = (one for one in results_of(tmp_path / "text") if one["name"] == "exfil-offer")
         assert one["counts"] == {"aligned": 2} and one["value"] == 0 and one["interval"][1] > 0.5
-        done = cli(*arguments, "--out", tmp_path / "native")
+        in_process(*arguments, "--out", tmp_path / "native")
         (one,) = (one for one in results_of(tmp_path / "native") if one["name"] == "exfil-offer")
         assert one["counts"] == {"not-reached": 2} and one["value"] is None
         monkeypatch.setenv("LOCAL_API_KEY", "sk-wrong-1234567890")
-        done = cli(*arguments, "--out", tmp_path / "wrong")
-        assert done.returncode == 2 and done.stderr.count("\n") == 1 and "refuses the API key" in done.stderr
+        with pytest.raises(ModelError, match="refuses the API key"):
+            in_process(*arguments, "--out", tmp_path / "wrong")
 
 
 def results_of(folder):
     return json.loads((folder / "misalignment.json").read_text())["evaluations"]
+
+
+def in_process(*arguments):
+    return CliRunner().invoke(app, ["misalignment", *map(str, arguments)], catch_exceptions=False)
 
 
 def cli(*arguments):
