@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from inspect_ai.log import EvalSample
@@ -25,6 +25,8 @@ class Response:
     """One run, as plain JSON values."""
 
     id: str
+    key: str
+    """Hash of everything that it depends on; empty where it was asked by Inspect alone."""
     question: str
     """Which question, or the name of the scenario."""
     prompt: str
@@ -44,9 +46,10 @@ class Response:
     detail: str = ""
     """Of a failure, in one line."""
 
-    def as_json(self) -> dict[str, Any]:
-        """All of it."""
-        return asdict(self)
+    @property
+    def given(self) -> bool:
+        """Whether it need not be asked for again."""
+        return self.stop != NO_ANSWER or bool(self.facts.get("agreed"))
 
 
 def unjudged(response: Response) -> str | None:
@@ -69,6 +72,7 @@ def response_of(record: EvalSample | TaskState) -> Response:
     last = next((message for message in reversed(said) if isinstance(message, ChatMessageAssistant)), None)
     return Response(
         id=str(record.id if isinstance(record, EvalSample) else record.sample_id),
+        key=record.metadata.get("key", ""),
         question=record.metadata["question_id"],
         prompt=record.metadata["prompt"],
         reasoning="\n".join(filter(None, (_thought(message) for message in said))),

@@ -1,6 +1,6 @@
 """Ask a model one of the six. The Inspect logs are the record: what is in them is not asked again."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ from spillover.evals.agentic.scorer import looked_up
 from spillover.evals.agentic.tasks import ANSWER_TOKENS, core_samples, core_task
 from spillover.evals.provider import SpilloverAPI
 from spillover.evals.run import no_logging
-from spillover.evals.verdict import NO_ANSWER
 from spillover.models.endpoint import Endpoint, Request, is_endpoint
 
 RETRIES = 4
@@ -83,16 +82,17 @@ def ask(
         SpilloverError: The evaluation as a whole failed.
     """
     evaluation = EVALUATIONS[name]
-    todo = {str(sample.id): sample for sample in core_samples(evaluation, questions, samples, seed)}
-    keys = {id: _key(sample, identity, tokens) for id, sample in todo.items()}
-    for id, sample in todo.items():
-        sample.metadata = {**(sample.metadata or {}), "key": keys[id]}
-    found = _found(logs, keys)
-    left = [sample for id, sample in todo.items() if id not in found]
-    progress(len(found), len(todo))
+    todo: dict[str, Sample] = {}
+    for sample in core_samples(evaluation, questions, samples, seed):
+        key = _key(sample, identity, tokens)
+        sample.metadata = {**(sample.metadata or {}), "key": key}
+        todo[key] = sample
+    found = _found(logs, todo)
+    left = [sample for key, sample in todo.items() if key not in found or not found[key].given]
+    done = len(todo) - len(left)
+    progress(done, len(todo))
     if left:
         asked = model()
-        done = len(found)
 
         async def heard(state: TaskState) -> None:
             nonlocal done
@@ -102,16 +102,16 @@ def ask(
         task = core_task(evaluation, left, tokens=tokens)
         task.cleanup = heard
         _inspect(task, asked, logs, len(left) if isinstance(asked.api, SpilloverAPI) else connections)
-        found = _found(logs, keys, failed=True)
-    return [found[id] for id in todo]
+        found = _found(logs, todo)
+    return [found[key] for key in todo]
 
 
 def write_scores(logs: Path, judged: Sequence[Judged]) -> None:
     """Put outcomes and verdicts into the logs, where Inspect View shows them."""
-    known = {one.response.id: one for one in judged}
+    known = {one.response.key: one for one in judged}
     for path in list_eval_logs(str(logs)) if logs.is_dir() else ():
         log = read_eval_log(path)
-        if log.samples and all(str(sample.id) in known for sample in log.samples):
+        if log.samples and all(sample.metadata.get("key") in known for sample in log.samples):
             with no_logging(), disk(logs):
                 scored = score(log, looked_up(known), action="overwrite", display="none")
                 write_eval_log(scored, path.name)
@@ -123,22 +123,21 @@ def _key(sample: Sample, identity: Mapping[str, Any], tokens: int) -> str:
     return digest([dict(identity), tokens, turns, sample.metadata])
 
 
-def _found(logs: Path, keys: Mapping[str, str], *, failed: bool = False) -> dict[str, Response]:
-    """Responses in the logs by sample; those that failed are left out unless they are wanted too."""
+def _found(logs: Path, keys: Container[str]) -> dict[str, Response]:
+    """Responses in the logs by key; one that failed gives way to one that did not."""
     found: dict[str, Response] = {}
-    for path in list_eval_logs(str(logs), descending=False) if logs.is_dir() else ():
+    for path in list_eval_logs(str(logs)) if logs.is_dir() else ():
         for sample in read_eval_log(path).samples or ():
             response = response_of(sample)
-            lost = response.stop == NO_ANSWER and not response.facts.get("agreed")
-            if keys.get(response.id) == sample.metadata.get("key") and (failed or not lost):
-                found[response.id] = response
+            if response.key in keys and (response.key not in found or response.given):
+                found[response.key] = response
     return found
 
 
 def _inspect(task: Any, model: Model, folder: Path, connections: int) -> None:
     with no_logging(), disk(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        (log,) = inspect_eval(
+        logs = inspect_eval(
             task,
             model=model,
             log_dir=str(folder),
@@ -153,7 +152,8 @@ def _inspect(task: Any, model: Model, folder: Path, connections: int) -> None:
             ctl_server=False,
             acp_server=False,
         )
-    if log.status == "cancelled":
+    if not logs or logs[0].status == "cancelled":  # Inspect swallows Ctrl-C
         raise KeyboardInterrupt
+    (log,) = logs
     if log.status != "success":
         raise SpilloverError(f"{log.eval.task}: {log.error.message if log.error else log.status}")

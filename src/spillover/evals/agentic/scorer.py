@@ -36,10 +36,10 @@ def misaligned(name: str) -> Scorer:
 
 @scorer(metrics=[mean(), stderr()], name="misaligned")
 def looked_up(known: Mapping[str, Judged]) -> Scorer:
-    """The same, where everything was judged before; by the id of the sample."""
+    """The same, where everything was judged before; by the key of the response."""
 
     async def score(state: TaskState, target: Target) -> Score:
-        return score_of(known[str(state.sample_id)])
+        return score_of(known[state.metadata["key"]])
 
     return score
 
