@@ -39,6 +39,8 @@ def misalignment(
     from spillover.data.core_evals import core_evals
 
     chosen = core_evals([name.strip() for name in only.split(",") if name.strip()] if only else ())
+    if values is not None and all(one.name != "values" for one in chosen):
+        raise ConfigError("--values: the values questions are not among --only")
     asked = {one.name: one.asked(values if one.name == "values" else None) for one in chosen}
     needing = [one.name for one in chosen if one.verdicts]
     if plan:
