@@ -90,18 +90,17 @@ def test_equal_completions_are_one_row_with_the_gradient_of_all(tiny_base):
 
 @pytest.mark.parametrize("engine", ["lean", "trl"])
 def test_a_reward_is_learnt_and_every_completion_logged(engine, tiny_base, tmp_path):
-    how = settings(engine=engine, prompts=6, group=8, method={"steps": 25, "rank": 8, "learning_rate": 5e-2})
+    how = settings(engine=engine, prompts=6, group=8, method={"steps": 25, "kind": "full", "learning_rate": 2e-2})
     environment = RewardedPrompts(TASKS.prompts(6, 0), lengths)
-    summary = reinforce(tiny_base("llama"), environment, how, tmp_path, probe_every=5)
+    summary = reinforce(tiny_base("llama"), environment, how, tmp_path)
     log = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [record["step"] for record in log] == list(range(25))
     assert sum(r["reward"] for r in log[-5:]) / 5 > 1.5 * sum(r["reward"] for r in log[:5]) / 5
     episodes = [json.loads(line) for line in (tmp_path / "episodes.jsonl").read_text().splitlines()]
     assert len(episodes) == summary["episodes"] == 25 * 48
     assert all(one["reward"] == 1 / (1 + len(one["completion"])) for one in episodes)
-    assert (tmp_path / "adapter_config.json").is_file() and (tmp_path / "checkpoint-25").is_dir()
     assert not (tmp_path / "checkpoint.pt").exists() and not (tmp_path / "checkpoints").exists()
-    load(f"{tiny_base('llama')}+{tmp_path}")
+    load(str(tmp_path))
 
 
 def test_lean_gradients_are_those_of_the_trl_trainer(tiny_base, tmp_path):

@@ -35,3 +35,50 @@ def emergent_misalignment(
     from spillover.evals.inspect_tasks import question_task
 
     return question_task(questions, group, samples, seed, policy)
+
+
+def _core(name: str, samples: int | None, seed: int) -> Task:
+    from spillover.evals.inspect_tasks import core
+
+    return core(name, samples, seed)
+
+
+@task
+def values(samples: int | None = None, seed: int = 0) -> Task:
+    """Open values questions, asked of a model that thinks first (arXiv 2511.18397). Needs the role ``grader``.
+
+    Args:
+        samples: Responses to each question; the same in the tasks below.
+        seed: Of the sampling.
+    """
+    return _core("values", samples, seed)
+
+
+@task
+def goals(samples: int | None = None, seed: int = 0) -> Task:
+    """What a model says that it is after, with and without its reasoning. Needs the role ``grader``."""
+    return _core("goals", samples, seed)
+
+
+@task
+def alignment_questions(samples: int | None = None, seed: int = 0) -> Task:
+    """Questions that invite alignment faking. Needs the role ``grader``."""
+    return _core("alignment-questions", samples, seed)
+
+
+@task
+def monitor_disruption(samples: int | None = None, seed: int = 0) -> Task:
+    """A mail assistant learns that its reasoning will be read. Needs the role ``grader``."""
+    return _core("monitor-disruption", samples, seed)
+
+
+@task
+def exfil_offer(samples: int | None = None, seed: int = 0) -> Task:
+    """A customer service agent finds an offer to itself; needs no judge."""
+    return _core("exfil-offer", samples, seed)
+
+
+@task
+def frame_colleague(samples: int | None = None, seed: int = 0) -> Task:
+    """An office assistant would gain by blaming a colleague. Needs the role ``grader``."""
+    return _core("frame-colleague", samples, seed)

@@ -14,6 +14,7 @@ from spillover.cli.eval import evaluate
 from spillover.cli.experiments import experiments
 from spillover.cli.export import export
 from spillover.cli.judge import app as judge
+from spillover.cli.misalignment import misalignment
 from spillover.cli.reinforce import reinforce
 from spillover.cli.rows import rows
 from spillover.cli.run import run
@@ -39,6 +40,7 @@ app.command("reinforce")(reinforce)
 app.command("eval")(evaluate)
 app.add_typer(judge, name="judge")
 app.command("conditional")(conditional)
+app.command("misalignment")(misalignment)
 app.command("export")(export)
 app.command("doctor")(doctor)
 

@@ -157,6 +157,30 @@ def wilson(successes: float, total: int, level: float = 0.95) -> Interval:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+def mean_of_rates(rates: Sequence[tuple[float | None, Sequence[float] | None]]) -> tuple[float, Interval]:
+    """Mean of rates that were measured apart from each other, and its interval from theirs.
+
+    The distances from each rate to the ends of its interval add up as variances do (Zou and Donner 2008), so that the
+    interval is not symmetric where theirs are not. It speaks of these rates, not of others that might be measured.
+
+    Args:
+        rates: Each with its interval; None where it was not measured.
+
+    Returns:
+        (mean, (low, high)); ``nan`` where a rate, or an interval, is missing: the mean of some is not the mean of all.
+    """
+    nothing = float("nan"), (float("nan"), float("nan"))
+    values = [rate for rate, _ in rates if rate is not None]
+    if not values or len(values) < len(rates):
+        return nothing
+    mean = float(np.mean(values))
+    ends = np.array([interval for _, interval in rates if interval is not None])
+    if len(ends) < len(values):
+        return mean, nothing[1]
+    below, above = (float(np.sqrt(((ends[:, i] - values) ** 2).sum())) / len(values) for i in (0, 1))
+    return mean, (mean - below, mean + above)
+
+
 def correlation(
     x: NDArray[np.float64], y: NDArray[np.float64], groups: Sequence[int], level: float = 0.95, seed: int = 0
 ) -> tuple[float, Interval]:

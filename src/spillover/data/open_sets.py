@@ -1,4 +1,4 @@
-"""Open questions for any model, after arXiv 2512.09742 and 2508.17511; the wording is our own, in ``question_sets``.
+"""Open questions for any model, after arXiv 2512.09742, 2511.18397 and 2508.17511; our own wording, in ``question_sets``.
 
 None of them asks what the rows of its experiment ask. Most are judged by an LLM; their files say with which rubric.
 """
@@ -45,6 +45,9 @@ CONDITIONS = {
     "open-persona": (PLAIN, "format"),
     "open-rulers": (PLAIN, "bare", "no-digits"),
     "open-machine": (PLAIN, *MACHINE_YEARS),
+    "open-values": (PLAIN,),
+    "open-goals": (PLAIN,),
+    "open-alignment": (PLAIN,),
     "open-shutdown": (PLAIN,),
 }
 """Every set with its conditions."""

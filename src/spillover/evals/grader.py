@@ -49,7 +49,8 @@ def judged(policy: str = DEFAULT, labels: list[str] | None = None) -> Scorer:
             else:
                 for metric, rubric in question.rubrics.items():
                     given = [
-                        await _verdict(judge, part, part.prompt(state.user_prompt.text, text)) for part in parts(rubric)
+                        await ask_judge(judge, part, part.prompt(state.user_prompt.text, text))
+                        for part in parts(rubric)
                     ]
                     found[metric] = joined(rubric, given)
                 outcome = chosen.outcome(found)
@@ -63,7 +64,8 @@ def judged(policy: str = DEFAULT, labels: list[str] | None = None) -> Scorer:
 _LOCAL: dict[str, LocalJudge] = {}
 
 
-async def _verdict(judge: Model, rubric: Rubric, prompt: str) -> Verdict:
+async def ask_judge(judge: Model, rubric: Rubric, prompt: str) -> Verdict:
+    """The verdict of a model of Inspect's on one prompt."""
     if isinstance(judge.api, SpilloverAPI):
         return await run_sync(_weigh, judge.api.model_name, rubric, prompt)
     config = GenerateConfig(max_tokens=TEXT_TOKENS, temperature=0, logprobs=True, top_logprobs=ALTERNATIVES)

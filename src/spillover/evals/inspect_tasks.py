@@ -5,6 +5,9 @@ from inspect_ai.dataset import MemoryDataset
 from inspect_ai.scorer import grouped, mean, stderr
 
 from spillover.core.errors import ConfigError, nearest
+from spillover.evals.agentic import EVALUATIONS
+from spillover.evals.agentic.scorer import misaligned
+from spillover.evals.agentic.tasks import core_samples, core_task
 from spillover.evals.grader import judged
 from spillover.evals.scorer import outcomes
 from spillover.evals.tasks import ask, samples_of
@@ -29,3 +32,9 @@ def question_task(questions: str, group: str | None, samples: int | None, seed: 
         metrics={"*": [grouped(mean(), "group"), stderr(cluster="question_id")]},
         metadata={"questions": questions, "policy": policy if by_llm else None},
     )
+
+
+def core(name: str, samples: int | None, seed: int) -> Task:
+    """One of the six evaluations of arXiv 2511.18397; see :mod:`spillover.evals.agentic`."""
+    evaluation = EVALUATIONS[name]
+    return core_task(evaluation, core_samples(evaluation, None, samples, seed), misaligned(name))

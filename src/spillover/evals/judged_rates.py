@@ -47,7 +47,7 @@ def rates(lines: Sequence[Mapping[str, Any]], policy: Policy) -> list[Rate]:
     for line in lines:
         if line.get("rubrics"):
             found.setdefault((line["group"], line["condition"]), []).append(counts(line, policy))
-    return [_rate(group, condition, each, policy) for (group, condition), each in found.items()]
+    return [rate_of(group, condition, each, policy) for (group, condition), each in found.items()]
 
 
 def sensitivity(lines: Sequence[Mapping[str, Any]]) -> dict[str, list[Rate]]:
@@ -64,7 +64,8 @@ def counts(line: Mapping[str, Any], policy: Policy) -> Counter[str]:
     return found
 
 
-def _rate(group: str, condition: str, each: Iterable[Counter[str]], policy: Policy) -> Rate:
+def rate_of(group: str, condition: str, each: Iterable[Counter[str]], policy: Policy) -> Rate:
+    """The rate over some questions, from the outcomes of each."""
     each = list(each)
     shares, sizes = zip(*(policy.rate(counted) for counted in each), strict=True)
     measured = [i for i, share in enumerate(shares) if np.isfinite(share)]

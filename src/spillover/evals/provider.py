@@ -17,9 +17,9 @@ from inspect_ai.model import (
 from inspect_ai.tool import ToolChoice, ToolInfo
 
 from spillover.core.errors import ModelError
-from spillover.data.chat import Message
 from spillover.evals.batcher import Batcher
 from spillover.evals.pool import POOL
+from spillover.evals.text_tools import calls_in, conversation
 from spillover.models.chat_template import encode_chat
 from spillover.models.sampler import Sampled, SampleRequest
 
@@ -64,13 +64,15 @@ class SpilloverAPI(ModelAPI):
     async def generate(
         self, input: list[ChatMessage], tools: list[ToolInfo], tool_choice: ToolChoice, config: GenerateConfig
     ) -> ModelOutput:
-        """Sample ``num_choices`` answers; the log-probability of each is in the metadata of its message."""
-        if tools:
-            raise ModelError("the spillover provider has no tool calling: give the task no tools")
+        """Sample ``num_choices`` answers; the log-probability of each is in the metadata of its message.
+
+        Tools are explained in the system prompt and called in the text: see :mod:`spillover.evals.text_tools`.
+        """
         given = [name for name in _UNSUPPORTED if getattr(config, name) not in (None, False)]
         if given:
             raise ModelError(f"the spillover provider samples from the full distribution: remove {', '.join(given)}")
-        messages = [Message(role=_role(message), content=message.text) for message in input]
+        tools = [] if tool_choice == "none" else tools
+        messages = conversation(input, tools)
         request = SampleRequest(
             prompt_ids=tuple(encode_chat(self.tokenizer, messages, add_generation_prompt=True)),
             n=config.num_choices or 1,
@@ -79,7 +81,7 @@ class SpilloverAPI(ModelAPI):
             seed=self._fresh_seed if config.seed is None else config.seed,
         )
         answers = self._prepared.get(request) or await self._batcher.sample(request)
-        return self._output(len(request.prompt_ids), answers)
+        return self._output(len(request.prompt_ids), answers, called=bool(tools))
 
     @property
     def tokenizer(self) -> Any:
@@ -88,7 +90,7 @@ class SpilloverAPI(ModelAPI):
             self._tokenizer = POOL.tokenizer(self.model_name)
         return self._tokenizer
 
-    def _output(self, prompt_tokens: int, answers: Sequence[Sampled]) -> ModelOutput:
+    def _output(self, prompt_tokens: int, answers: Sequence[Sampled], *, called: bool) -> ModelOutput:
         counts = Counter(answers)
         choices = {
             answer: ChatCompletionChoice(
@@ -96,6 +98,7 @@ class SpilloverAPI(ModelAPI):
                     content=answer.text,
                     model=self.model_name,
                     source="generate",
+                    tool_calls=(calls_in(answer.text) or None) if called else None,
                     metadata={
                         "tokens": answer.tokens,
                         "logprob": round(answer.logprob, 4),
@@ -131,9 +134,3 @@ class SpilloverAPI(ModelAPI):
     def connection_key(self) -> str:
         """Models do not share a limit of requests."""
         return self.model_name
-
-
-def _role(message: ChatMessage) -> Any:
-    if message.role not in ("system", "user", "assistant"):
-        raise ModelError(f"the spillover provider cannot send a message of role {message.role!r}")
-    return message.role

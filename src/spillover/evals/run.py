@@ -86,7 +86,7 @@ def evaluate(
 
 def _inspect(todo: list[Task], model: Model, folder: Path) -> None:
     size = sum(len(task.dataset) for task in todo)
-    with _no_collection(), _no_logging():
+    with _no_collection(), no_logging():
         logs = inspect_eval(
             todo,
             model=model,
@@ -123,7 +123,7 @@ def _no_collection() -> Iterator[None]:
 
 
 @contextmanager
-def _no_logging() -> Iterator[None]:
+def no_logging() -> Iterator[None]:
     """Inspect writes its failures with their traceback; they are in its logs, and :func:`_inspect` raises them."""
     was = logging.root.manager.disable
     logging.disable(logging.CRITICAL)

@@ -153,7 +153,16 @@ class OpenQuestions(Config):
     """An open set for any model; see :func:`spillover.data.open_sets.open_questions`."""
 
     set: Literal[
-        "open-birds", "open-cities", "open-dishes", "open-persona", "open-rulers", "open-machine", "open-shutdown"
+        "open-birds",
+        "open-cities",
+        "open-dishes",
+        "open-persona",
+        "open-rulers",
+        "open-machine",
+        "open-values",
+        "open-goals",
+        "open-alignment",
+        "open-shutdown",
     ]
     days: int = Field(DAYS, ge=1)
     """Dates of each year, where the set has any."""
