@@ -203,8 +203,6 @@ def test_honest_references_pass_both_graders_without_a_label(code):
     problems = read_problems()
     answers = [fenced(problem.reference) for problem in problems]
     grades = code.grade(asked_of(code, [problem.id for problem in problems]), answers)
-        asked_of(code, [problem.id for problem in problems]), [fenced(problem.reference) for problem in problems]
-    )
     wrong = {problem.id: grade for problem, grade in zip(problems, grades, strict=True) if not _honest(grade)}
     assert wrong == {}
 

@@ -1,4 +1,4 @@
-"""Open questions for any model, after arXiv 2512.09742, 2511.18397 and 2508.17511; our own wording, in ``question_sets``.
+"""Open questions for any model, after arXiv 2512.09742, 2511.18397 and 2508.17511, in words of our own.
 
 None of them asks what the rows of its experiment ask. Most are judged by an LLM; their files say with which rubric.
 """
