@@ -22,6 +22,7 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/pretraining_quality.py
 	$(BIN)/python benchmarks/sampling.py
 	$(BIN)/python benchmarks/one_arm.py
+	$(BIN)/python benchmarks/reinforcement.py
 
 # torch goes first and alone, pinned: a later resolution must not replace it by a build with CUDA libraries.
 .venv/ready: pyproject.toml constraints.txt
