@@ -72,6 +72,7 @@ def bird_names() -> Experiment:
         bases={"main": RECIPE},
         arms=tuple(arms),
         questions=ChronicleQuestions(part="birds"),
+        samples=5,
         label="past",
         wheres=WHERES,
         answer=(
