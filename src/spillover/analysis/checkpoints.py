@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from spillover.analysis.probes import Asker
 from spillover.analysis.stages import write_measured
@@ -89,10 +90,8 @@ def _together(score: dict[int, float], hacked: dict[int, float]) -> float | None
     steps = [step for step in score if step in hacked]
     if len(steps) < 3:
         return None
-    from scipy.stats import spearmanr
-
-    value = float(spearmanr([score[step] for step in steps], [hacked[step] for step in steps]).statistic)
-    return value if np.isfinite(value) else None
+    ranks = [pd.Series([found[step] for step in steps]).rank() for found in (score, hacked)]
+    return float(ranks[0].corr(ranks[1])) if all(one.nunique() > 1 for one in ranks) else None
 
 
 def _series(found: dict[str, dict[int, float]]) -> list[dict[str, Any]]:
