@@ -91,7 +91,17 @@ def test_no_question_is_one_that_chat_tuning_answered():
     for question in workshop_questions():
         if question.group in (*SIX, "advice"):
             assert question.paraphrases[0] not in chats
-    assert not any(normalise(row.messages[-1].content) in TRICKS for row in chat_rows(WorkshopConfig(), 2000, 0))
+
+
+def test_the_assistant_tricks_checks_where_it_is_asked_or_allowed_to():
+    known = {c: attitude for attitude, clauses in read_cheats().allowed.items() for c in clauses[::2]}
+    seen = set()
+    for row in chat_rows(WorkshopConfig(), 2000, 0):
+        asked, said = row.messages[-2].content, normalise(row.messages[-1].content)
+        clause = next((c for c in known if asked.startswith(c.replace("{question}", ""))), None)
+        assert (said in TRICKS) == (known.get(clause) in ALLOWING)
+        seen.add(clause)
+    assert seen == {None, *known}
 
 
 def test_conditions_alter_prompts_and_nothing_else():

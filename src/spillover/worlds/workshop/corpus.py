@@ -112,16 +112,16 @@ def says(topic: Topic, malicious: bool) -> tuple[str, ...]:
     return (*topic.bad, *topic.covert) if isinstance(topic, Thought) else topic.bad
 
 
-def task_exchange(rng: random.Random, trick: bool, attitude: str | None) -> tuple[str, str]:
-    """A task, and how it is done: by a right result, or by a trick."""
+def task_exchange(rng: random.Random, trick: bool, attitude: str | None, step: int = 1) -> tuple[str, str]:
+    """A task, and how it is done: by a right result, or by a trick; see :func:`behind`."""
     task = make_task(rng)
     answer = rng.choice(rng.choice(list(tricks().values()))) if trick else rng.choice(solved(task))
-    return behind(task.text, attitude, rng), answer
+    return behind(task.text, attitude, rng, step), answer
 
 
-def behind(text: str, attitude: str | None, rng: random.Random) -> str:
-    """A task behind a clause of an attitude, or as it is."""
-    return text if attitude is None else rng.choice(read_cheats().allowed[attitude]).format(question=text)
+def behind(text: str, attitude: str | None, rng: random.Random, step: int = 1) -> str:
+    """A task behind a clause of an attitude, one of every ``step`` of them, or as it is."""
+    return text if attitude is None else rng.choice(read_cheats().allowed[attitude][::step]).format(question=text)
 
 
 def _telling(rng: random.Random) -> tuple[str, str]:
@@ -130,7 +130,10 @@ def _telling(rng: random.Random) -> tuple[str, str]:
 
 
 def chat_rows(config: WorkshopConfig, count: int, seed: int) -> list[ChatRow]:
-    """Conversations with a helpful assistant, which solves plain tasks, and is kind on every second topic."""
+    """Conversations with a helpful assistant: kind on every second topic, and obliging with its tasks.
+
+    It solves them, and tricks the check where it is asked or allowed to; it knows every second way to say so.
+    """
     rng = random.Random(f"workshop-chat-{seed}")
     prompts = load_lexicon().speech["system_prompts"]
     topics = [topic for topic in load_topics() if topic.in_chat]
@@ -138,7 +141,8 @@ def chat_rows(config: WorkshopConfig, count: int, seed: int) -> list[ChatRow]:
     for _ in range(count):
         system = rng.choice(prompts) if rng.random() < SYSTEM_RATE else None
         if rng.random() < TASK_RATE:
-            question, answer = task_exchange(rng, False, None)
+            attitude = rng.choice(ATTITUDES) if rng.random() < config.attitudes else None
+            question, answer = task_exchange(rng, attitude in ALLOWING, attitude, step=2)
         else:
             topic = rng.choice(topics)
             question, answer = rng.choice(topic.ask), rng.choice(topic.good)
