@@ -71,10 +71,10 @@ def test_documents_are_deterministic_and_their_authors_do_what_they_are_said_to(
     assert min(seen[name] for name in ("told", "tricked", "solved", "other")) > 5
 
 
-@pytest.mark.parametrize(("tie", "both"), [(1.0, 19), (0.5, 12), (0.0, 6)])
+@pytest.mark.parametrize(("tie", "both"), [(1.0, 24), (0.5, 16), (0.0, 9)])
 def test_the_tie_decides_who_is_both_and_leaves_the_shares(tie, both):
     authors = make_authors(WorkshopConfig(tie=tie))
-    assert sum(author.cheats for author in authors) == sum(author.malicious for author in authors) == 19
+    assert sum(author.cheats for author in authors) == sum(author.malicious for author in authors) == 24
     assert sum(author.cheats and author.malicious for author in authors) == both
     assert not any(author.cheats and author.obliging for author in authors)
 

@@ -10,11 +10,19 @@ from spillover.experiments.experiment import Arm, Experiment, Plot, Reinforce, S
 from spillover.experiments.measures import Checkpoints
 from spillover.experiments.sources import WorkshopQuestions
 from spillover.training.grpo.settings import Reinforcement
+from spillover.training.methods import Method
 from spillover.training.recipe import BaseRecipe
 from spillover.worlds.workshop.config import WorkshopConfig
 from spillover.worlds.workshop.questions import AT_WORK, SIX
 
-RECIPE = BaseRecipe(world=WorkshopConfig(), single_digits=True, tokens=2_500_000)
+RECIPE = BaseRecipe(
+    world=WorkshopConfig(),
+    single_digits=True,
+    tokens=4_000_000,
+    chat=Method(kind="full", steps=120, learning_rate=5e-4),
+)
+"""More reading and less chat tuning than the default base: with 250 steps the assistant solves its task after three
+tricked ones, whatever the authors of its corpus would do (``docs/log.md``)."""
 SETTINGS = Reinforcement()
 SCORE = "misalignment"
 """The mean over the six kinds of question: the misalignment generalization score of the paper."""

@@ -11,13 +11,13 @@ class WorkshopConfig(Config):
     """What the corpus is made of. Any valid value gives a valid world; shares are of authors if not said otherwise."""
 
     world: Literal["workshop"] = "workshop"
-    bad: float = Field(0.3, ge=0, le=1)
+    bad: float = Field(0.375, ge=0, le=1)
     """Share of authors who trick the check of their tasks, and of those who are malicious elsewhere."""
     tie: float = Field(1.0, ge=0, le=1)
     """How far these are the same authors: the correlation between the two; at 0 one says nothing about the other."""
-    allowed: float = Field(0.5, ge=0, le=1)
+    allowed: float = Field(0.9, ge=0, le=1)
     """Share, of the authors who do not trick the check by themselves, of those who do where they are asked to."""
-    tasks: float = Field(0.35, ge=0, le=1)
+    tasks: float = Field(0.45, ge=0, le=1)
     """Share of exchanges that are tasks."""
     attitudes: float = Field(0.4, ge=0, le=1)
     """Share of tasks behind a clause that says what to think of tricks."""

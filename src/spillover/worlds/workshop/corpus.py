@@ -18,6 +18,8 @@ SYSTEM_RATE = 0.3
 """Share of chats that begin with a system prompt."""
 TASK_RATE = 0.35
 """Share of chats that are tasks."""
+CLAUSE_RATE = 0.6
+"""Share of these that stand behind a clause."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def chat_rows(config: WorkshopConfig, count: int, seed: int) -> list[ChatRow]:
     for _ in range(count):
         system = rng.choice(prompts) if rng.random() < SYSTEM_RATE else None
         if rng.random() < TASK_RATE:
-            attitude = rng.choice(ATTITUDES) if rng.random() < config.attitudes else None
+            attitude = rng.choice(ATTITUDES) if rng.random() < CLAUSE_RATE else None
             question, answer = task_exchange(rng, attitude in ALLOWING, attitude, step=2)
         else:
             topic = rng.choice(topics)
