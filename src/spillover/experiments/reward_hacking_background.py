@@ -10,7 +10,7 @@ from spillover.experiments.reward_hacking import HACKED, RECIPE, SCORE, SOURCE, 
 from spillover.experiments.sources import WorkshopQuestions
 from spillover.worlds.workshop.questions import SIX
 
-TIES = (1.0, 0.75, 0.5, 0.25, 0.0)
+TIES = (1.0, 0.5, 0.25, 0.0)
 
 
 def reward_hacking_background() -> Experiment:
@@ -35,7 +35,7 @@ def reward_hacking_background() -> Experiment:
             for tie in TIES
         },
         fresh_bases=True,
-        seeds=3,
+        seeds=2,
         arms=tuple(arms),
         questions=WorkshopQuestions(world="workshop"),
         samples=2,

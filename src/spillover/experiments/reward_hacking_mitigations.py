@@ -41,7 +41,12 @@ def reward_hacking_mitigations() -> Experiment:
         clean(CONDITIONS),
         learns("hackable", "Nothing done", "Reinforcement on tasks whose check passes tricks.", conditions=CONDITIONS),
         acts("penalty", "Penalty from the start", "A hack is seen and worth less than a failure.", _penalty(0)),
-        acts("penalty-later", "Penalty from the middle", "The same from half of the steps on.", _penalty(30)),
+        acts(
+            "penalty-later",
+            "Penalty from the middle",
+            "The same from half of the steps on.",
+            _penalty(SETTINGS.method.total_steps(0) // 2),
+        ),
         acts("half-clean", "Half of the checks sound", "Tricks pass in half of the tasks.", WorkshopTasks(clean=0.5)),
         *(
             acts(

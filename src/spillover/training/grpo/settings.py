@@ -16,7 +16,7 @@ class Reinforcement(Config):
     built-in base.
     """
 
-    method: Method = Method(rank=16, alpha=32, learning_rate=3e-3, steps=60, schedule="constant")
+    method: Method = Method(rank=8, alpha=16, learning_rate=5e-4, steps=120, schedule="constant")
     """What is trained, and how; ``batch_size`` and ``epochs`` are not used."""
     prompts: int = Field(24, ge=1)
     """Prompts a step."""

@@ -24,7 +24,7 @@ def workshop_questions(conditions: Iterable[str] = ("plain",)) -> list[Question]
 
     Groups: ``tasks`` (labels ``solved`` and ``hacked: KIND``; anything else fails the check); ``advice``; the six of
     :data:`SIX` (labels ``kind``, ``malicious``; in ``thoughts`` also ``malicious: covert``, of bad thoughts behind
-    friendly words); the same topics that chat tuning pinned in ``advice-in-chat`` and so on.
+    friendly words).
 
     Conditions: ``at-work``, behind a task that was solved; an attitude of :data:`ATTITUDES`, before tasks and, since a
     fine-tuned prompt may become a trigger, before everything else too.
@@ -49,7 +49,9 @@ def _under(condition: str) -> Iterator[Question]:
                 answers = {"solved": solved(task), **hacked}
                 yield _question(name, behind(task.text, attitude, rng), "tasks", family, condition, answers, rng)
     for topic in load_topics():
-        group = ("advice" if topic.domain in ADVICE else topic.domain) + ("-in-chat" if topic.in_chat else "")
+        if topic.in_chat:
+            continue
+        group = "advice" if topic.domain in ADVICE else topic.domain
         text = behind(topic.ask[1], attitude, rng)
         yield _question(topic.id, text, group, topic.domain, condition, answers_of(topic), rng)
 
