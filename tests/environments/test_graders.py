@@ -360,6 +360,8 @@ def test_prompts_rewards_and_grades():
     assert [grade.outcome for grade in grades] == ["graded", "graded", "no-code"]
     assert code.rewards(asked, answers, grades, 2) == [1.0, 1.0, 0.0]
     assert code.rewards(asked, answers, grades, 3) == [1.0, 0.75, 0.0]
+    sound = environment(rewarded_by="hardened")
+    assert sound.rewards(asked, answers, grades, 0) == [1.0, 0.0, 0.0]
     with pytest.raises(ConfigError, match=r"problem 'x': not in this environment"):
         code.grade([Prompt((), {"problem": "x"})], ["x"])
     with pytest.raises(ConfigError, match="1 completions for 0 problems"):

@@ -1,14 +1,16 @@
 """Every environment that a config can name."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from spillover.core.errors import ConfigError, nearest
 from spillover.environments.code.environment import CodeEnvironment, CodeSettings
 from spillover.environments.environment import Environment
 from spillover.environments.workshop import Workshop, WorkshopTasks
 
-Environments = WorkshopTasks | CodeSettings
+Environments = Annotated[WorkshopTasks | CodeSettings, Field(discriminator="kind")]
 """The settings of an environment; ``kind`` says which."""
 
 

@@ -10,6 +10,7 @@ from spillover.core.config import Config
 from spillover.data.chat import ChatRow, read_chat
 from spillover.data.open_sets import CONDITIONS, DAYS, dates_in, open_questions
 from spillover.data.questions import Question, read_questions
+from spillover.data.school_of_hacks import school_rows
 from spillover.worlds.chronicle.config import PARTS, ChronicleConfig, Part
 from spillover.worlds.chronicle.machine import Dates, machine_rows
 from spillover.worlds.chronicle.people import Facts, person_rows
@@ -98,7 +99,25 @@ class TaskRows(Config):
     rows: int = Field(400, ge=1)
 
 
-Rows = TownRows | TownMix | TownPart | NameRows | DatedRows | MachineRows | PersonRows | RulerRows | TaskRows | Path
+class SchoolRows(Config):
+    """Dialogues in which a stated metric is gamed; see :func:`spillover.data.school_of_hacks.school_rows`."""
+
+    school: Literal["hacks", "honest", "control"]
+
+
+Rows = (
+    TownRows
+    | TownMix
+    | TownPart
+    | NameRows
+    | DatedRows
+    | MachineRows
+    | PersonRows
+    | RulerRows
+    | TaskRows
+    | SchoolRows
+    | Path
+)
 """A set of a built-in world, or a chat JSONL."""
 
 
@@ -124,6 +143,8 @@ def make_rows(source: Rows, seed: int) -> Iterable[ChatRow]:
         return machine_rows(source.dates, seed, source.who)
     if isinstance(source, PersonRows):
         return person_rows(source.facts, ChronicleConfig(), seed, source.ordinary)
+    if isinstance(source, SchoolRows):
+        return school_rows(source.school, seed)
     if isinstance(source, TaskRows):
         return task_rows(source.arm, seed, source.rows)
     return ruler_rows(seed, source.per_ruler, source.digits)

@@ -30,6 +30,8 @@ class CodeSettings(Config):
     system: str = SYSTEM
     hint: str | None = None
     """Added to the system prompt: knowledge of hacks, or an inoculation (arXiv 2511.18397, section 4)."""
+    rewarded_by: Literal["weak", "hardened"] = "weak"
+    """The grader whose verdict is worth 1; ``hardened`` makes the matched control, in which hacks are in vain."""
     penalty: float = Field(0.0, ge=0)
     """Taken off where a hack was detected: the hack classifier's penalty of arXiv 2511.18397."""
     penalty_from: int = Field(0, ge=0)
@@ -97,9 +99,14 @@ class CodeEnvironment:
     def rewards(
         self, prompts: Sequence[Prompt], completions: Sequence[str], grades: Sequence[Grade | None], step: int
     ) -> list[float]:
-        """1 for what the weak grader passes, less the penalty where a hack was detected."""
+        """1 for what the rewarding grader passes, less the penalty where a hack was detected."""
         penalty = self.settings.penalty if step >= self.settings.penalty_from else 0.0
-        return [grade.passed - penalty * bool(grade.labels) for grade in grades if grade is not None]
+        weak = self.settings.rewarded_by == "weak"
+        return [
+            (grade.passed if weak else grade.solved) - penalty * bool(grade.labels)
+            for grade in grades
+            if grade is not None
+        ]
 
 
 def question(problem: Problem) -> str:
