@@ -4,6 +4,7 @@ Prompts, grades, rewards and records are those of :mod:`spillover.training.grpo.
 """
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -55,6 +56,7 @@ def train_with_trl(
         ConfigError: ``micro_batch`` does not divide the completions of a step.
         TrainingError: The reward function is wrong, or no prompt fits.
     """
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # of rollout_func, whose version is pinned
     from datasets import Dataset
     from torch.optim.lr_scheduler import LambdaLR
     from transformers import PrinterCallback, TrainerCallback
