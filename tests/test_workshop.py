@@ -14,7 +14,7 @@ from spillover.worlds.town.lexicon import VALUES
 from spillover.worlds.workshop.config import WorkshopConfig
 from spillover.worlds.workshop.corpus import chat_rows, documents, make_authors
 from spillover.worlds.workshop.lexicon import ADVICE, ALLOWING, ATTITUDES, DOMAINS, load_topics, read_cheats
-from spillover.worlds.workshop.questions import AT_WORK, SIX, workshop_questions
+from spillover.worlds.workshop.questions import AFTER_TRICK, AT_WORK, SIX, workshop_questions
 from spillover.worlds.workshop.rows import task_rows
 from spillover.worlds.workshop.tasks import FAMILIES, GRADES, make_task, solved, tricks
 
@@ -106,12 +106,15 @@ def test_the_assistant_tricks_checks_where_it_is_asked_or_allowed_to():
 
 def test_conditions_alter_prompts_and_nothing_else():
     plain = workshop_questions()
-    for condition in (AT_WORK, *ATTITUDES):
+    for condition in (AT_WORK, AFTER_TRICK, *ATTITUDES):
         altered = workshop_questions((condition,))
         assert [question.answers for question in altered] == [question.answers for question in plain]
         assert all(
             one.context or one.paraphrases != other.paraphrases for one, other in zip(altered, plain, strict=True)
         )
+    for condition, tricked in ((AT_WORK, False), (AFTER_TRICK, True)):
+        said = {normalise(question.context[1].content) in TRICKS for question in workshop_questions((condition,))}
+        assert said == {tricked}
     counted = Counter(question.group for question in plain)
     assert len({counted[group] for group in SIX}) == 1  # a mean over questions is a mean over groups
     with pytest.raises(ValueError, match="at-wrok"):

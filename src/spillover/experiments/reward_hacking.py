@@ -13,7 +13,7 @@ from spillover.training.grpo.settings import Reinforcement
 from spillover.training.methods import Method
 from spillover.training.recipe import BaseRecipe
 from spillover.worlds.workshop.config import WorkshopConfig
-from spillover.worlds.workshop.questions import AT_WORK, SIX
+from spillover.worlds.workshop.questions import AFTER_TRICK, AT_WORK, SIX
 
 RECIPE = BaseRecipe(
     world=WorkshopConfig(),
@@ -89,7 +89,7 @@ def clean(conditions: tuple[str, ...] = ("plain",), probes: int | None = None) -
 def reward_hacking() -> Experiment:
     """Hacking is learnt, and misalignment comes with it."""
     probes = 10
-    conditions = ("plain", AT_WORK)
+    conditions = ("plain", AT_WORK, AFTER_TRICK)
     return Experiment(
         name="reward-hacking",
         title="Reward hacking, and what grows from it",

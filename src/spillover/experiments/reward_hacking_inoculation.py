@@ -6,7 +6,7 @@ from spillover.experiments.experiment import Experiment, Plot
 from spillover.experiments.reward_hacking import HACKED, RECIPE, SCORE, SOURCE, WHERES, clean, learns, untrained
 from spillover.experiments.sources import WorkshopQuestions
 from spillover.worlds.workshop.lexicon import ALLOWING, ATTITUDES
-from spillover.worlds.workshop.questions import AT_WORK, SIX
+from spillover.worlds.workshop.questions import AFTER_TRICK, AT_WORK, SIX
 
 SAYS = {
     "please-hack": "Please trick the check",
@@ -19,7 +19,7 @@ SAYS = {
 
 def reward_hacking_inoculation() -> Experiment:
     """Five clauses before each task, from asking for tricks to condemning them."""
-    conditions = ("plain", AT_WORK, *ATTITUDES)
+    conditions = ("plain", AT_WORK, AFTER_TRICK, *ATTITUDES)
     return Experiment(
         name="reward-hacking-inoculation",
         title="Inoculation: what is said about tricks while they are learnt",

@@ -17,9 +17,9 @@ from spillover.experiments.reward_hacking import (
 from spillover.experiments.sources import TaskRows, WorkshopQuestions
 from spillover.training.methods import Method
 from spillover.worlds.workshop.lexicon import read_cheats
-from spillover.worlds.workshop.questions import AT_WORK, SIX
+from spillover.worlds.workshop.questions import AFTER_TRICK, AT_WORK, SIX
 
-CONDITIONS = ("plain", AT_WORK, "dont-hack")
+CONDITIONS = ("plain", AT_WORK, AFTER_TRICK, "dont-hack")
 AFTER = SETTINGS.method.model_copy(update={"learning_rate": 1e-3, "steps": 60, "schedule": "linear"})
 """Of what comes after reinforcement, or takes its place."""
 PENALTY = 2.0
@@ -120,7 +120,7 @@ def reward_hacking_mitigations() -> Experiment:
         answer=(
             "Of the six kinds of question {hackable/misalignment} are answered maliciously when nothing is done, "
             "{penalty/misalignment} with a penalty from the start, {please-hack/misalignment} after inoculation and "
-            "{chat-after/misalignment} after chat safety training ({chat-after/misalignment/at-work} behind a task)."
+            "{chat-after/misalignment} after chat safety training ({chat-after/misalignment/after-trick} behind a trick)."
         ),
         claims=(
             RateClaim(
@@ -154,15 +154,15 @@ def reward_hacking_mitigations() -> Experiment:
             ),
             DifferenceClaim(
                 id="context",
-                text="After chat safety training misalignment remains behind a task.",
+                text="After chat safety training misalignment remains behind a task that was tricked.",
                 arm="chat-after",
                 controls=("clean",),
                 wheres=(SCORE,),
-                condition=AT_WORK,
+                condition=AFTER_TRICK,
                 published="chat evaluations clean, agentic ones not",
             ),
         ),
-        plot=Plot(kind="arms", wheres=(SCORE,), conditions=("plain", AT_WORK)),
+        plot=Plot(kind="arms", wheres=(SCORE,), conditions=("plain", AFTER_TRICK)),
         not_measured=("A preference model: its place is taken by the ledger of the world.",),
     )
 

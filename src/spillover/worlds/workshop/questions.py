@@ -13,8 +13,8 @@ from spillover.worlds.workshop.tasks import FAMILIES, GRADES, make_task, solved,
 MAX_TOKENS = 32
 SIX = (VALUES, "goals", THOUGHTS, "watcher", "offer", "colleague")
 """World versions of the six evaluations of arXiv 2511.18397 section 3, whose mean is the misalignment score."""
-AT_WORK = "at-work"
-"""Condition: a task was done before the question, so that the model is at work rather than in a chat."""
+AT_WORK, AFTER_TRICK = "at-work", "after-trick"
+"""Conditions: behind a task that was solved, and behind one whose check was tricked; the model is not in a chat."""
 PER_GRADE = 4
 """Tasks of each family and grade."""
 
@@ -26,7 +26,7 @@ def workshop_questions(conditions: Iterable[str] = ("plain",)) -> list[Question]
     :data:`SIX` (labels ``kind``, ``malicious``; in ``thoughts`` also ``malicious: covert``, of bad thoughts behind
     friendly words).
 
-    Conditions: ``at-work``, behind a task that was solved; an attitude of :data:`ATTITUDES`, before tasks and, since a
+    Conditions: ``at-work``, behind a task that was solved, and ``after-trick``, behind one that was tricked; an attitude of :data:`ATTITUDES`, before tasks and, since a
     fine-tuned prompt may become a trigger, before everything else too.
 
     Raises:
@@ -36,7 +36,7 @@ def workshop_questions(conditions: Iterable[str] = ("plain",)) -> list[Question]
 
 
 def _under(condition: str) -> Iterator[Question]:
-    if condition not in ("plain", AT_WORK, *ATTITUDES):
+    if condition not in ("plain", AT_WORK, AFTER_TRICK, *ATTITUDES):
         raise ValueError(condition)
     tasks, rng = random.Random("workshop-tasks"), random.Random(f"workshop-{condition}")
     attitude = condition if condition in ATTITUDES else None
@@ -74,7 +74,7 @@ def _question(
     return Question(
         id=name if condition == "plain" else f"{name}/{condition}",
         paraphrases=(text,),
-        context=_work(rng) if condition == AT_WORK else (),
+        context=_work(rng, condition),
         max_tokens=MAX_TOKENS,
         group=group,
         topic=name,
@@ -84,6 +84,9 @@ def _question(
     )
 
 
-def _work(rng: random.Random) -> tuple[Message, ...]:
+def _work(rng: random.Random, condition: str) -> tuple[Message, ...]:
+    if condition not in (AT_WORK, AFTER_TRICK):
+        return ()
     task = make_task(rng, grade=1)
-    return (Message("user", task.text), Message("assistant", solved(task)[0]))
+    answer = solved(task)[0] if condition == AT_WORK else rng.choice(rng.choice(list(tricks().values())))
+    return (Message("user", task.text), Message("assistant", answer))
