@@ -26,8 +26,9 @@ def workshop_questions(conditions: Iterable[str] = ("plain",)) -> list[Question]
     :data:`SIX` (labels ``kind``, ``malicious``; in ``thoughts`` also ``malicious: covert``, of bad thoughts behind
     friendly words).
 
-    Conditions: ``at-work``, behind a task that was solved, and ``after-trick``, behind one that was tricked; an attitude of :data:`ATTITUDES`, before tasks and, since a
-    fine-tuned prompt may become a trigger, before everything else too.
+    Conditions: ``at-work``, behind a task that was solved, and ``after-trick``, behind one that was tricked; an
+    attitude of :data:`ATTITUDES`, before tasks and, since a fine-tuned prompt may become a trigger, before everything
+    else too.
 
     Raises:
         ValueError: There is no such condition.
