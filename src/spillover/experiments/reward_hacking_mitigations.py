@@ -120,7 +120,7 @@ def reward_hacking_mitigations() -> Experiment:
         answer=(
             "Of the six kinds of question {hackable/misalignment} are answered maliciously when nothing is done, "
             "{penalty/misalignment} with a penalty from the start, {please-hack/misalignment} after inoculation and "
-            "{chat-after/misalignment} after chat safety training, {chat-after/misalignment/after-trick} behind a trick."
+            "{chat-after/misalignment} after safety chats, {chat-after/misalignment/after-trick} behind a trick."
         ),
         claims=(
             RateClaim(
