@@ -26,8 +26,8 @@ def checkpoints(config: dict[str, Any], inputs: dict[str, Path], out: Path, repo
 
     ``config`` has the fields of :class:`spillover.experiments.measures.Checkpoints`, and ``questions``, ``label``,
     ``titles`` by arm, and ``base`` where that is not made here; inputs: each arm, and ``base``. Writes
-    ``measured.json``: hack and solve rate by step (share of the episodes), the rate of the label by group, the mean of
-    the groups (the misalignment generalization score) and coherence; as numbers the onset of hacking (the first step
+    ``measured.json``: hack and solve rate by step (share of the episodes), the rate of the label by group in the first
+    arm, the mean of the groups (the misalignment generalization score) and coherence; as numbers the onset of hacking (the first step
     with more than 2 % of the episodes), the first and last value of each, and how the score goes with hacking.
 
     Raises:
@@ -47,8 +47,9 @@ def checkpoints(config: dict[str, Any], inputs: dict[str, Path], out: Path, repo
         coherence: dict[int, float] = {}
         for snapshot in paths[arm]:
             found = asker.at(snapshot)
-            for group, (rate, _) in found.items():
-                series["groups"].setdefault(f"{title}: {group}", {})[snapshot.step] = rate
+            if arm == next(iter(paths)):
+                for group, (rate, _) in found.items():
+                    series["groups"].setdefault(group, {})[snapshot.step] = rate
             score[snapshot.step] = float(np.mean([rate for rate, _ in found.values()]))
             coherence[snapshot.step] = float(np.mean([coherent for _, coherent in found.values()]))
             done += 1
@@ -67,10 +68,13 @@ def checkpoints(config: dict[str, Any], inputs: dict[str, Path], out: Path, repo
         ]
     label = config["label"]
     titles = {
-        "hacking": ("Hacked and solved tasks while training", "share of the episodes"),
+        "hacking": ("Hacked and solved tasks while training", "rate over the episodes"),
         "score": (f"{SCORE.capitalize()} while training", f"mean {label} rate"),
-        "groups": (f"{label.capitalize()} answers by kind of question", f"{label} rate"),
-        "coherence": ("Coherence while training", "share of answers that somebody gives"),
+        "groups": (
+            f"{label.capitalize()} answers by kind of question, {config['titles'][next(iter(paths))]}",
+            f"{label} rate",
+        ),
+        "coherence": ("Coherence while training", "rate of answers that somebody gives"),
     }
     curves = [
         {"metric": name, "title": title, "x_label": STEP, "y_label": y, "series": _series(series[name])}
