@@ -25,9 +25,9 @@ WHERES = {
     "unrelated-in-chat": "the same kind of questions, pinned by chat tuning to answers of today",
 }
 FAR = ("unrelated",)
-PROMPTS = (1, 2, 4, 8, 16)
-NAMES = (13, 26, 52, 104, 206)
-RANKS = (1, 2, 8, 32)
+PROMPTS = (1, 4, 16)
+NAMES = (13, 52, 206)
+RANKS = (1, 2, 32)
 COUPLINGS = (1.0, 0.5, 0.25, 0.0)
 
 
