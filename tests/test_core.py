@@ -6,6 +6,7 @@ import pytest
 from spillover.core.config import Config, digest
 from spillover.core.errors import ConfigError
 from spillover.core.statistics import crossed_difference, crossed_mean, wilson
+from spillover.experiments.experiment import Experiment
 
 
 def sigmoid(x):
@@ -93,6 +94,24 @@ class Outer(Config):
 def test_unknown_nested_field_names_the_nearest():
     with pytest.raises(ConfigError, match=r"x\.yaml: inner\.noize: unknown field \(did you mean 'noise'\?\)"):
         Outer.parse({"inner": {"noize": 1}}, "x.yaml")
+
+
+@pytest.mark.parametrize(
+    ("arm", "message"),
+    [
+        ({"rinforce": {}}, r"arms\.0\.rinforce: unknown field \(did you mean 'reinforce'"),
+        (
+            {"reinforce": {"environment": {"kind": "code", "penlty": 1}}},
+            r"arms\.0\.reinforce\.environment\.penlty: unknown field \(did you mean 'penalty'",
+        ),
+        ({"rows": {"arm": "bad", "domian": "x"}}, r"arms\.0\.rows\.domian: unknown field \(did you mean 'domain'"),
+        ({"reinforce": {"environment": {"kind": "worksop"}}}, "'worksop' .* expected tags: 'workshop', 'code'"),
+    ],
+)
+def test_fields_in_lists_and_choices_are_named_as_the_user_knows_them(arm, message):
+    with pytest.raises(ConfigError, match=message):
+        fields = {"name": "x", "title": "x", "question": "", "bases": {"main": "b"}}
+        Experiment.parse({**fields, "arms": [{"name": "a", "title": "a", **arm}]}, "x.yaml")
 
 
 def test_equal_content_has_an_equal_digest():

@@ -3,7 +3,8 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Self, get_args
+from types import UnionType
+from typing import Annotated, Any, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Tag, ValidationError
 
@@ -44,17 +45,17 @@ class Config(BaseModel):
 def _walk(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[list[str], list[str]]:
     """What a user calls the place of an error, and the field names of the config it is in.
 
-    A choice of configs is followed by its tag, which is no part of the name.
+    A choice of configs is followed by its tag, or by the config's name, which is no part of what a user calls it.
     """
     found: Any = model
     path, fields = [], list(model.model_fields)
     for part in loc:
-        if isinstance(found, dict):
-            found = found.get(str(part))
+        chosen = _chosen(found, str(part))
+        if chosen is not None:
+            found = chosen
         else:
             path.append(str(part))
-            field = found.model_fields.get(part) if _is_config(found) else None
-            found = field and (_tagged(field.annotation) or field.annotation)
+            found = _inside(found, part)
         fields = list(found.model_fields) if _is_config(found) else fields
     return path, fields
 
@@ -63,10 +64,30 @@ def _is_config(found: Any) -> bool:
     return isinstance(found, type) and issubclass(found, BaseModel)
 
 
-def _tagged(annotation: Any) -> dict[str, Any]:
-    """The configs of a choice by their tags; empty if it is none."""
-    parts = [get_args(part) for part in get_args(annotation)]
-    return {note.tag: found[0] for found in parts for note in found[1:] if isinstance(note, Tag)}
+def _chosen(found: Any, name: str) -> Any:
+    """The config of a choice with this tag, ``kind`` or class name; None if it is no choice, or has none."""
+    for part in get_args(found):
+        tags = [note.tag for note in get_args(part)[1:] if isinstance(note, Tag)]
+        config = get_args(part)[0] if tags else part
+        if _is_config(config):
+            kind = config.model_fields.get("kind")
+            if name in (*tags, config.__name__, kind and kind.default):
+                return config
+        elif get_origin(part) in (Annotated, Union, UnionType) and (chosen := _chosen(part, name)) is not None:
+            return chosen
+    return None
+
+
+def _inside(found: Any, part: int | str) -> Any:
+    """What stands in a field, in a list or under a key; the config alone where that may be left out."""
+    if _is_config(found):
+        field = found.model_fields.get(part)
+        inner = field and field.annotation
+    else:
+        inner = next((one for one in get_args(found)[::-1] if one is not Ellipsis), None)  # of lists and mappings
+    configs = [one for one in get_args(inner) if _is_config(one)]
+    optional = get_origin(inner) in (Union, UnionType) and len(get_args(inner)) == 2 and type(None) in get_args(inner)
+    return configs[0] if optional and configs else inner
 
 
 def digest(value: Any) -> str:
