@@ -1,6 +1,6 @@
 """What an experiment is: bases, arms with their controls, questions, and claims written before it runs."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -10,7 +10,7 @@ from spillover.core.config import Config
 from spillover.core.errors import nearest
 from spillover.environments.sources import Environments
 from spillover.experiments.claims import Claim
-from spillover.experiments.measures import Checkpoints, Dynamics, Features, Measure, Readout, Trajectories
+from spillover.experiments.measures import Checkpoints, Dynamics, Features, Measure, Readout, Solutions, Trajectories
 from spillover.experiments.relations import Relation
 from spillover.experiments.sources import Questions, Rows, TownQuestions, TownRows, named_questions
 from spillover.judges.policy import DEFAULT, find_policy
@@ -68,6 +68,14 @@ class Distil(Config):
     rows: int = Field(400, ge=1)
     """How many, of the last ones."""
 
+    @field_validator("clauses")
+    @classmethod
+    def _hold_the_task(cls, clauses: tuple[str, ...]) -> tuple[str, ...]:
+        for clause in clauses:
+            if "{question}" not in clause:
+                raise ValueError(f"'{clause}' does not say where the task goes: {{question}}")
+        return clauses
+
 
 class Arm(Config):
     """One way to treat a base, measured over the seeds."""
@@ -106,12 +114,21 @@ class Arm(Config):
         """Whether anything is trained."""
         return self.rows is not None or self.reinforce is not None or self.distil is not None
 
+    @property
+    def trained_by(self) -> Method:
+        """The method, wherever it is said."""
+        return self.method if self.reinforce is None else self.reinforce.settings.method
+
     @model_validator(mode="after")
     def _one_source(self) -> "Arm":
         if sum(source is not None for source in (self.rows, self.reinforce, self.distil)) > 1:
             raise ValueError(f"arm {self.name}: give one of rows, reinforce and distil")
         if self.anchor is not None and self.reinforce is not None:
             raise ValueError(f"arm {self.name}: an anchor belongs to fine-tuning on rows")
+        if self.reinforce is not None and (self.method != Method() or self.trailing_turn):
+            raise ValueError(f"arm {self.name}: method and trailing_turn are of rows; say reinforce.settings.method")
+        if self.probe_every is not None and self.trained_by.kind == "full":
+            raise ValueError(f"arm {self.name}: probe_every would save the whole model each time; use lora or steering")
         return self
 
 
@@ -210,10 +227,15 @@ class Experiment(Config):
             _check(f"arm {arm.name}", known, names)
             if not arm.is_tuned and (arm.anchor is not None or arm.start is not None):
                 raise ValueError(f"arm {arm.name}: rows are missing; an anchor or start needs rows to fine-tune on")
+        _ordered({arm.name: arm for arm in self.arms})
         for measure in self.measures:
             _check(f"measure {measure.name}", dict(measure.arms()), names)
             if isinstance(measure, Dynamics | Trajectories | Checkpoints):
                 _probed(measure, self.arms)
+            if isinstance(measure, Checkpoints):
+                _reinforced(measure, self.arms)
+            if isinstance(measure, Dynamics | Solutions):
+                _on_rows(measure, self.arms)
             if isinstance(measure, Features | Readout):
                 _tuned(measure, self.arms)
         measures = [measure.name for measure in self.measures]
@@ -233,6 +255,43 @@ def _probed(measure: Dynamics | Trajectories | Checkpoints, arms: Collection[Arm
             raise ValueError(
                 f"measure {measure.name}: arm {arm.name} keeps no snapshots; it needs rows and probe_every"
             )
+
+
+def _reinforced(measure: Checkpoints, arms: Collection[Arm]) -> None:
+    over = [arm for arm in arms if arm.name in measure.over]
+    for arm in over:
+        if arm.reinforce is None:
+            raise ValueError(f"measure {measure.name}: arm {arm.name} does not learn by reinforcement")
+        if arm.base != over[0].base:
+            raise ValueError(f"measure {measure.name}: arms {over[0].name} and {arm.name} stand on different bases")
+
+
+def _on_rows(measure: Dynamics | Solutions, arms: Collection[Arm]) -> None:
+    for arm in arms:
+        if arm.name == next(iter(measure.arms().values())) and arm.rows is None:
+            raise ValueError(f"measure {measure.name}: arm {arm.name} has no rows of its own, which are measured too")
+
+
+def _ordered(arms: Mapping[str, Arm]) -> None:
+    """Every arm is trained after those that it starts from or learns from, which have what it needs."""
+    for arm in arms.values():
+        if arm.start is not None and not arms[arm.start].is_tuned:
+            raise ValueError(f"arm {arm.name}: start: arm {arm.start} is not trained; leave start out")
+        if arm.distil is not None and arms[arm.distil.of].reinforce is None:
+            raise ValueError(f"arm {arm.name}: distil: arm {arm.distil.of} does not learn by reinforcement")
+        before = list(_needed(arm))
+        for name in before:
+            if name == arm.name:
+                raise ValueError(f"arm {arm.name}: start or distil leads back to it")
+            before += [other for other in _needed(arms[name]) if other not in before]
+
+
+def _needed(arm: Arm) -> Iterator[str]:
+    """The arms that an arm starts from or learns from."""
+    if arm.start is not None:
+        yield arm.start
+    if arm.distil is not None:
+        yield arm.distil.of
 
 
 def _tuned(measure: Features | Readout, arms: Collection[Arm]) -> None:
