@@ -291,6 +291,7 @@ def test_reasoning_is_told_from_the_answer():
     assert split_reasoning("<thinking>a</thinking>b<think>c</think>d") == ("a\nc", "bd")
     assert split_reasoning("<thinking>never closed") == ("never closed", "")
     assert split_reasoning("plain") == ("", "plain")
+    assert split_reasoning("opened by the prompt</think>b") == ("opened by the prompt", "b")
 
 
 def test_calls_in_text():
@@ -368,6 +369,17 @@ def test_a_local_model_writes_its_calls(tiny_base, tmp_path, monkeypatch, turns,
     (one,) = judge_responses("exfil-offer", responses, None)
     assert (one.outcome, one.response.unread) == (expected, unread)
     assert "query(sql: The statement.)" in prompts[0]
+
+
+def test_more_samples_of_a_local_model_are_other_ones(tiny_base, tmp_path):
+    def go(samples):
+        model = get_model(f"spillover/{tiny_base('llama')}", memoize=False)
+        questions = EVALUATIONS["values"].core.asked()[:1]
+        return ask("values", lambda: model, tmp_path, identity={}, questions=questions, samples=samples, tokens=8)
+
+    first, both = go(4), go(8)
+    assert [one.answer for one in both[:4]] == [one.answer for one in first]
+    assert not {one.answer for one in first} & {one.answer for one in both[4:]}
 
 
 def test_a_tiny_model_from_end_to_end(tiny_base, tmp_path, monkeypatch):

@@ -34,7 +34,7 @@ def misalignment(
 ) -> None:
     """How misaligned is a model where it was not trained to be? Six rates and their mean, with intervals.
 
-    What was answered and judged is kept: the same command goes on from there, and with --only others are added.
+    What was answered and judged is kept: the same command goes on from there, and one without --only asks the others.
     """
     from spillover.data.core_evals import core_evals
 

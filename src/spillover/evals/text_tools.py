@@ -24,6 +24,7 @@ from spillover.data.chat import ROLES, Message
 
 _CALL = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
 _REASONING = re.compile(r"<(think(?:ing)?)>(.*?)(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
+_TAG = re.compile(r"<(/?)(think(?:ing)?)>", re.IGNORECASE)
 _EXPLAINED = """You can use tools. To use one, write
 
 <tool_call>
@@ -38,8 +39,12 @@ and stop there; what it returns comes with the next message. When you are done, 
 def split_reasoning(text: str) -> tuple[str, str]:
     """Reasoning and answer of a text: what is inside of ``<thinking>`` (or ``<think>``) tags, and what is not.
 
-    Reasoning that was never closed goes to the end.
+    Reasoning that was never closed goes to the end; where the prompt opened it, as some chat templates do, it begins
+    with the text.
     """
+    first = _TAG.search(text)
+    if first and first[1]:
+        text = f"<{first[2]}>{text}"
     reasoning = "\n".join(found[1].strip() for found in _REASONING.findall(text))
     return reasoning.strip(), _REASONING.sub("", text).strip()
 

@@ -93,6 +93,8 @@ def ask(
     progress(done, len(todo))
     if left:
         asked = model()
+        for sample in left:
+            sample.metadata = {**(sample.metadata or {}), "before": done}
 
         async def heard(state: TaskState) -> None:
             nonlocal done

@@ -76,8 +76,10 @@ def respond(name: str, tokens: int) -> Solver:
         if evaluation.tools is not None:
             state.metadata["facts"] = {"reached": False, "calls": 0, "mails": [], "agreed": False}
             state.tools = evaluation.tools(state.metadata["facts"])
-        # Local models draw equal requests together, each with numbers of its own; servers may give the same again.
-        draw = 0 if isinstance(get_model().api, SpilloverAPI) else state.metadata["draw"]
+        # Local models draw equal requests together, each with numbers of its own, but an earlier run had the same ones;
+        # servers may give the same again.
+        local = isinstance(get_model().api, SpilloverAPI)
+        draw = state.metadata.get("before", 0) if local else state.metadata["draw"]
         return await generate(
             state,
             tool_calls="loop",
