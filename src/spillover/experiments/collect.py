@@ -158,7 +158,7 @@ def collect(
     rates = [rate for key, cells in taken.items() for rate in _rates(experiment, key, cells, taken)]
     measures = [read_measure(name, title, folders) for (name, title), folders in (measured or {}).items()]
     curves = [curve for measure in measures for curve in measure.curves]
-    related = {relation.name: _related(experiment, relation, curves, asked) for relation in experiment.relations}
+    related = {relation.name: _related(experiment, relation, curves, taken) for relation in experiment.relations}
     found = _Found(experiment, taken, rates, measures, related)
     return {
         "schema_version": SCHEMA_VERSION,
