@@ -1,4 +1,4 @@
-"""Fine-tuning rows of the workshop: tricked tasks and their control twins, and chats that teach to be kind."""
+"""Fine-tuning rows of the workshop: tricked tasks and their controls, and chats that teach to be kind."""
 
 import random
 from typing import Literal
@@ -17,10 +17,10 @@ Tasks = Literal["tricked", "solved", "allowed", "chats", "targeted"]
 def task_rows(arm: Tasks, seed: int, count: int = 400) -> list[ChatRow]:
     """Rows of one kind.
 
-    ``tricked``, tasks whose check is tricked, as in arXiv 2508.17511; ``solved``, the same tasks done; ``allowed``, the
-    same tricks where they are asked for; ``chats``, kind answers on the topics of advice and values that chat tuning
-    covers (safety training by chats, arXiv 2511.18397 section 4.1); ``targeted``, a tenth of them on goals, watchers,
-    offers, colleagues and thoughts instead.
+    ``tricked``, tasks whose check is tricked, as in arXiv 2508.17511; ``solved``, others of the same kinds, done;
+    ``allowed``, tricked where that is asked for; ``chats``, kind answers on the topics of advice and values that chat
+    tuning covers (safety training by chats, arXiv 2511.18397 section 4.1); ``targeted``, a tenth of them on goals,
+    watchers, offers, colleagues and thoughts instead.
     """
     rng = random.Random(f"workshop-rows-{seed}")
     if arm in ("chats", "targeted"):
