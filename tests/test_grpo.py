@@ -8,18 +8,22 @@ import sys
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
-from spillover.core.errors import ConfigError, DataError, TrainingError
+from spillover.cli.app import app
+from spillover.cli.options import refuse_other
+from spillover.core.errors import ConfigError, DataError, ModelError, SpilloverError, StorageError, TrainingError
 from spillover.data.chat import Message
 from spillover.environments.environment import Prompt
 from spillover.environments.prompt_file import RewardedPrompts, read_prompts
 from spillover.environments.reward_function import call_reward, load_reward
 from spillover.environments.workshop import Workshop, WorkshopTasks
+from spillover.models.chat_template import encode_chat
 from spillover.models.load import load
-from spillover.models.sampler import TrieSampler
+from spillover.models.sampler import SampleRequest, TrieSampler
 from spillover.training.grpo.advantages import advantages
-from spillover.training.grpo.episodes import EpisodeLog, episode_rows, onset
-from spillover.training.grpo.lean import rollouts
+from spillover.training.grpo.episodes import Episode, EpisodeLog, episode_rows, onset
+from spillover.training.grpo.lean import Batch
 from spillover.training.grpo.settings import Reinforcement
 from spillover.training.grpo.train import reinforce
 from spillover.training.prepared import prepare
@@ -46,46 +50,56 @@ def test_advantages_are_those_of_the_group_and_zero_where_nothing_was_scored():
     assert not advantages([math.nan, math.nan], 2).any()
 
 
+def sampled(sampler, prompts, how):
+    """Answers to prompts, and the batch that training makes of them."""
+    asked = [encode_chat(sampler.tokenizer, prompt.messages, add_generation_prompt=True) for prompt in prompts]
+    requests = [
+        SampleRequest(tuple(ids), how.group, how.temperature, how.max_tokens, number)
+        for number, ids in enumerate(asked)
+    ]
+    answers = sampler.sample_many(requests)
+    episodes = [
+        Episode(prompt, one.text, float(len(one.text)), None, one.tokens, one.end is None)
+        for prompt, group in zip(prompts, answers, strict=True)
+        for one in group
+    ]
+    return asked, answers, Batch(asked, answers, episodes)
+
+
+def logprobs(model, prompt, answer):
+    """Logits of the answer's tokens, by a plain pass, and these tokens."""
+    ids = torch.tensor([prompt + answer])
+    logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0, len(prompt) - 1 : -1].float()
+    return logits, torch.arange(len(answer)), torch.tensor(answer)
+
+
+def tokens_of(one):
+    return [*one.ids, *(() if one.end is None else (one.end,))]
+
+
 @pytest.mark.parametrize("family", ["llama", "qwen2", "gpt_neox"])
 def test_sampled_tokens_have_the_same_probability_under_trainer_and_sampler(family, tiny_base):
     loaded = load(tiny_base(family))
-    sampler = TrieSampler(loaded.model, loaded.tokenizer)
-    batch = rollouts(sampler, RewardedPrompts(TASKS.prompts(6, 0), lengths), settings(prompts=6, temperature=1.0), 0)
-    requests = [prompt for prompt, _, _ in batch.rows]
-    assert requests
-    for prompt, answer, _ in batch.rows:
-        ids = torch.tensor([prompt + answer])
-        steps = loaded.model(input_ids=ids).logits[0, len(prompt) - 1 : -1].float().log_softmax(-1)
-        trained = float(steps[torch.arange(len(answer)), ids[0, len(prompt) :]].sum())
-        sampled = {
-            (*one.ids, *(() if one.end is None else (one.end,))): one.logprob
-            for one in sampler.sample(prompt, 200, max_tokens=6)
-        }
-        if tuple(answer) in sampled:
-            assert trained == pytest.approx(sampled[tuple(answer)], abs=1e-3)
+    asked, answers, _ = sampled(TrieSampler(loaded.model, loaded.tokenizer), TASKS.prompts(6, 0), settings())
+    for prompt, group in zip(asked, answers, strict=True):
+        for one in group:
+            logits, places, tokens = logprobs(loaded.model, prompt, tokens_of(one))
+            assert float(logits.log_softmax(-1)[places, tokens].sum()) == pytest.approx(one.logprob, abs=1e-3)
 
 
-def test_equal_completions_are_one_row_with_the_gradient_of_all(tiny_base):
+def test_equal_completions_are_one_row_with_the_loss_of_all(tiny_base):
     loaded = load(tiny_base("llama"))
     model = prepare(loaded.model, settings().method)
-    how = settings(prompts=2, group=64, max_tokens=1)
-    batch = rollouts(TrieSampler(model, loaded.tokenizer), RewardedPrompts(TASKS.prompts(2, 0), lengths), how, 0)
-    assert len(batch.rows) < len(batch.episodes) == 128
-    loss = batch.loss(model, 0, how)
-    weights = advantages([episode.reward for episode in batch.episodes], 64).view(2, 64)
-    again = 0.0
-    sampler = TrieSampler(model, loaded.tokenizer)
-    for number, prompt in enumerate(dict.fromkeys(tuple(prompt) for prompt, _, _ in batch.rows)):
-        logits = model(input_ids=torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt))).logits[0, -1]
-        by_text = {}
-        for token in range(len(logits)):
-            by_text.setdefault(sampler.decode([[token]])[0] if token not in sampler.stop_ids else "", []).append(token)
-        for episode, weight in zip(batch.episodes[64 * number :][:64], weights[number], strict=True):
-            tokens = by_text[episode.completion]
-            if len(tokens) > 1:
-                pytest.skip("two tokens with one text")
-            again = again - float(weight) * logits.log_softmax(-1)[tokens[0]]
-    assert loss.item() == pytest.approx(float(again) / batch.tokens, abs=1e-4)
+    how = settings(group=64, max_tokens=1, temperature=0.5)
+    asked, answers, batch = sampled(TrieSampler(model, loaded.tokenizer), TASKS.prompts(2, 0), how)
+    assert 0 < len(batch.rows) < len(batch.episodes) == 128
+    weights = advantages([episode.reward for episode in batch.episodes], 64).view(2, 64).tolist()
+    apart = 0.0
+    for prompt, group, each in zip(asked, answers, weights, strict=True):
+        for one, weight in zip(group, each, strict=True):
+            logits, places, tokens = logprobs(model, prompt, tokens_of(one))
+            apart -= weight * float((logits / 0.5).log_softmax(-1)[places, tokens].sum())
+    assert batch.loss(model, 0, how).item() == pytest.approx(apart / batch.tokens, abs=1e-4)
 
 
 @pytest.mark.parametrize("engine", ["lean", "trl"])
@@ -154,6 +168,45 @@ def test_a_reward_that_goes_wrong_is_one_line(function, message):
         call_reward(function, ["a", "b"], ["c", "d"], 7)
 
 
+def test_a_column_may_have_any_other_name():
+    columns = {"step": 3, "function": 4, "self": 5, "name": 6}
+    environment = RewardedPrompts(
+        [Prompt((Message("user", "Hi"),), columns)], lambda prompts, completions, **c: c["step"]
+    )
+    assert environment.rewards(environment.prompts(1, 0), ["a"], [None], 7) == [3.0]
+
+
+def test_a_reward_file_may_hold_dataclasses(tmp_path):
+    (tmp_path / "json.py").write_text(
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n\n\n"
+        "@dataclass\nclass A:\n    b: int\n\n\ndef f(prompts, completions):\n    return [A(1).b]\n"
+    )
+    assert call_reward(load_reward(f"{tmp_path}/json.py:f"), ["a"], ["b"], 0) == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"rank": 4}, "its r is 2, the method's 4"),
+        ({"alpha": 4}, "its lora_alpha is 16"),
+        ({"kind": "full"}, "kind 'full'"),
+    ],
+)
+def test_a_start_that_does_not_fit_says_why(other, message, tiny_base, tmp_path):
+    environment = RewardedPrompts(TASKS.prompts(3, 0), lengths)
+    if not (tmp_path / "first").exists():
+        reinforce(tiny_base("llama"), environment, settings(method={"steps": 1}), tmp_path / "first")
+    with pytest.raises(ModelError, match=message):
+        how = settings(method={"steps": 1, **other})
+        reinforce(tiny_base("llama"), environment, how, tmp_path / "second", start=tmp_path / "first")
+
+
+def test_several_processes_are_refused(tiny_base, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="runs in one process"):
+        reinforce(tiny_base("llama"), TASKS, settings(), tmp_path)
+
+
 def test_what_was_not_scored_is_counted_and_teaches_nothing(tiny_base, tmp_path):
     def partly(prompts, completions, **columns):
         values = [1.0, math.nan, None, math.inf]
@@ -202,11 +255,12 @@ def test_a_killed_training_goes_on_to_the_same_end(engine, tiny_base, tmp_path):
 
     assert go(tmp_path / "whole", 99).returncode == 0
     assert go(tmp_path / "parts", 5).returncode == 9
+    if engine == "trl":
+        (tmp_path / "parts" / "checkpoints" / "checkpoint-6").mkdir()  # killed while it wrote one
     assert go(tmp_path / "parts", 99).returncode == 0
-    for name in ("episodes.jsonl", "metrics.jsonl"):
-        whole, parts = ((tmp_path / folder / name).read_text() for folder in ("whole", "parts"))
-        if name == "episodes.jsonl":
-            assert whole == parts
+    for name in ("episodes.jsonl", "metrics.jsonl", "adapter_model.safetensors"):
+        whole, parts = ((tmp_path / folder / name).read_bytes() for folder in ("whole", "parts"))
+        assert whole == parts, name
     names = sorted(path.name for path in (tmp_path / "whole").glob("checkpoint-*"))
     assert names == sorted(path.name for path in (tmp_path / "parts").glob("checkpoint-*")) != []
 
@@ -237,8 +291,13 @@ reinforce(sys.argv[1], RewardedPrompts(TASKS.prompts(2, 0), hangs), settings(sta
 def test_episodes_of_steps_that_are_done_again_are_dropped(tmp_path):
     path = tmp_path / "episodes.jsonl"
     path.write_text("".join(json.dumps({"step": step}) + "\n" for step in (0, 0, 1, 2)) + '{"step": 2')
-    EpisodeLog(tmp_path, 2).close()
-    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [0, 0, 1]
+    log = EpisodeLog(tmp_path, 2)
+    broken = Prompt((Message("user", "Hi"),), {"note": "\ud83d"})
+    log.write(2, [Episode(broken, "", math.nan, None, 1, False)])
+    log.close()
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [line["step"] for line in lines] == [0, 0, 1, 2]
+    assert lines[-1]["columns"] == {"note": "\ud83d"} and lines[-1]["reward"] is None and not lines[-1]["completion"]
 
 
 @pytest.mark.parametrize(
@@ -250,6 +309,8 @@ def test_episodes_of_steps_that_are_done_again_are_dropped(tmp_path):
         ('{"messages": [{"role": "assistant", "content": "x"}]}', "the last turn must be the user's"),
         ('{"messages": [{"role": "usr", "content": "x"}]}', r"messages\[0\].role: unknown role .did you mean 'user'"),
         ('{"prompt": " "}', r"prompt\[0\]: expected a role and a text"),
+        ('{"prompt": "x\\ud83d"}', r"prompt\[0\]: holds half of a surrogate pair"),
+        ('{"prompt": "x", "completions": 1}', "p.jsonl:1: completions: the reward function is given its own"),
     ],
 )
 def test_mistakes_in_a_file_of_prompts_are_named(line, message, tmp_path):
@@ -292,10 +353,37 @@ def test_the_command_trains_on_a_reward_of_ones_own(tiny_base, tmp_path):
     done = run("--prompts", str(tmp_path / "p.jsonl"), "--reward", f"{tmp_path}/r.py:right", "--out", f"{tmp_path}/o")
     assert done.returncode == 0, done.stderr
     assert "2 steps, 8 episodes; last step: reward" in done.stdout
-    done = run("--environment", "worksop", "--out", f"{tmp_path}/p")
-    assert done.returncode == 2 and "did you mean 'workshop'" in done.stderr
-    done = run("--out", f"{tmp_path}/q")
-    assert done.returncode == 2 and "give --prompts and --reward, or --environment" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--environment", "worksop"], "did you mean 'workshop'"),
+        ([], "give --prompts and --reward, or --environment"),
+        (["--environment", "workshop", "--set", "grop=4"], "did you mean 'group'"),
+        (["--environment", "workshop", "--set", "environment.penlty=4"], "did you mean 'penalty'"),
+        (["--environment", "workshop", "--set", "environment=3"], "its fields as environment.FIELD"),
+        (["--environment", "workshop", "--set", "method=3", "--set", "method.rank=4"], "'method' was set to a value"),
+        (["--environment", "workshop", "--set", "method=[1"], "is not YAML"),
+        (["--environment", "workshop", "--set", "engine=lean", "--set", "micro_batch=2"], "take engine trl"),
+        (["--prompts", "p.jsonl", "--reward", "r.py:f", "--set", "environment.penalty=1"], "there is no --environment"),
+        (["--prompts", "none.jsonl", "--reward", "r.py:f"], "no such file"),
+    ],
+)
+def test_mistakes_of_the_command_are_one_line(arguments, message, tmp_path):
+    done = CliRunner().invoke(app, ["reinforce", "--base", "b", "--out", str(tmp_path / "o"), *arguments])
+    assert isinstance(done.exception, SpilloverError) and message in str(done.exception)
+    assert "\n" not in str(done.exception) and not (tmp_path / "o").exists()
+
+
+def test_an_unfinished_training_is_not_gone_on_from_with_other_settings(tmp_path):
+    refuse_other(tmp_path, "reinforce", {"base": "a"})
+    (tmp_path / "stage.json").write_text(json.dumps({"kind": "reinforce", "config": {"layers": [1]}, "inputs": {}}))
+    refuse_other(tmp_path, "reinforce", {"base": "a"})
+    (tmp_path / "checkpoint.pt").touch()
+    refuse_other(tmp_path, "reinforce", {"layers": (1,)})
+    with pytest.raises(StorageError, match="unfinished training of other settings"):
+        refuse_other(tmp_path, "reinforce", {"layers": [2]})
 
 
 def test_settings_say_what_is_wrong():

@@ -26,9 +26,9 @@ def checkpoints(config: dict[str, Any], inputs: dict[str, Path], out: Path, repo
 
     ``config`` has the fields of :class:`spillover.experiments.measures.Checkpoints`, and ``questions``, ``label``,
     ``titles`` by arm, and ``base`` where that is not made here; inputs: each arm, and ``base``. Writes
-    ``measured.json``: hack and solve rate by step (share of the episodes), the rate of the label by group in the first
+    ``measured.json``: hack and solve rate by step (share of the tasks), the rate of the label by group in the first
     arm, the mean of the groups (the misalignment generalization score) and coherence; as numbers the onset of hacking
-    (the first step with more than 2 % of the episodes), the first and last value of each, and how the score goes with
+    (the first step with more than 2 % of the tasks), the first and last value of each, and how the score goes with
     hacking.
 
     Raises:

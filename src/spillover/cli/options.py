@@ -1,6 +1,7 @@
 """What several verbs share: ``--set name=value``, output folders and a progress bar."""
 
 import hashlib
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -46,7 +47,7 @@ def knobs(pairs: list[str], option: str = "--set") -> dict[str, Any]:
     """``["noise=0.1"]`` to ``{"noise": 0.1}``; dots nest, so ``world.noise=0.1`` sets a field of a field.
 
     Raises:
-        ConfigError: A pair has no ``=``.
+        ConfigError: A pair has no ``=``, its value is no YAML, or its name is that of a value and of a group of them.
     """
     values: dict[str, Any] = {}
     for pair in pairs:
@@ -57,7 +58,14 @@ def knobs(pairs: list[str], option: str = "--set") -> dict[str, Any]:
         inner = values
         for parent in parents:
             inner = inner.setdefault(parent, {})
-        inner[last] = yaml.safe_load(text)
+            if not isinstance(inner, dict):
+                raise ConfigError(
+                    f"{option} {pair}: '{parent}' was set to a value before; its fields cannot be set too"
+                )
+        try:
+            inner[last] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ConfigError(f"{option} {pair}: '{text}' is not YAML") from None
     return values
 
 
@@ -76,6 +84,22 @@ def new_folder(out: Path) -> Path:
     except OSError as error:
         raise StorageError(f"{out}: cannot write there ({error.strerror})") from None
     return out
+
+
+def refuse_other(folder: Path, kind: str, config: dict[str, Any]) -> None:
+    """Going on with other settings than those that a checkpoint was made with would mix the two.
+
+    Raises:
+        StorageError: The folder holds an unfinished training of another config.
+    """
+    begun = (folder / "checkpoint.pt").is_file() or any(folder.glob("checkpoints/checkpoint-*"))
+    if not begun or not (folder / "stage.json").is_file():
+        return
+    noted = json.loads((folder / "stage.json").read_text(encoding="utf-8"))
+    if (noted["kind"], noted["config"]) != (kind, json.loads(json.dumps(config))):
+        raise StorageError(
+            f"{folder}: holds an unfinished training of other settings; choose another --out or remove it"
+        )
 
 
 def sha256(path: Path) -> str:

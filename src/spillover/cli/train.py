@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from spillover.cli.options import described, knobs, new_folder, progress_bar, resumable, sha256
+from spillover.cli.options import described, knobs, new_folder, progress_bar, refuse_other, resumable, sha256
 
 
 def train(
@@ -57,6 +57,7 @@ def train(
         config["probe_every"] = probe_every
     if anchor:
         config["anchor"] = {"data": str(anchor), "sha256": sha256(anchor), "weight": anchor_weight}
+    refuse_other(folder, "tune", config)
     noted = described(folder, "tune", config) if is_first() else nullcontext()
     with resumable(), noted, progress_bar("fine-tuning") as progress:
         summary = fine_tune(

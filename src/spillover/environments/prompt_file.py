@@ -7,7 +7,7 @@ from typing import Any
 
 from spillover.core.errors import DataError, nearest
 from spillover.data.chat import Message
-from spillover.data.files import read_text
+from spillover.data.files import read_text, whole
 from spillover.data.tables import parse_json
 from spillover.environments.environment import Prompt
 from spillover.environments.grade import Grade
@@ -81,12 +81,17 @@ def _prompt(path: Path, number: int, line: str) -> Prompt:
     messages = tuple(_message(path, number, f"{field}[{i}]", turn) for i, turn in enumerate(turns))
     if messages[-1].role != "user":
         raise DataError.at(path, number, field, f"the last turn must be the user's (found '{messages[-1].role}')")
+    taken = next((name for name in ("prompts", "completions") if name in raw), None)
+    if taken is not None:
+        raise DataError.at(path, number, taken, "the reward function is given its own; take another name")
     return Prompt(messages, {name: value for name, value in raw.items() if name not in ("messages", "prompt")})
 
 
 def _message(path: Path, number: int, where: str, turn: Any) -> Message:
     if not isinstance(turn, Mapping) or not isinstance(turn.get("content"), str) or not turn["content"].strip():
         raise DataError.at(path, number, where, "expected a role and a text")
+    if not whole(turn["content"]):
+        raise DataError.at(path, number, where, "holds half of a surrogate pair, as a broken emoji leaves it")
     if turn.get("role") not in ROLES:
         raise DataError.at(path, number, f"{where}.role", f"unknown role{nearest(str(turn.get('role')), ROLES)}")
     return Message(turn["role"], turn["content"])

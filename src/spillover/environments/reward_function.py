@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,11 @@ def load_reward(source: str) -> RewardFunction:
     path, _, name = source.rpartition(":")
     if not path or not name:
         raise ConfigError(f"reward '{source}': expected FILE.py:FUNCTION")
-    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    spec = importlib.util.spec_from_file_location(f"reward_file_{Path(path).stem}", path)
     if spec is None or spec.loader is None or not Path(path).is_file():
         raise ConfigError(f"reward '{source}': '{path}' is no Python file")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses and pickle look for it
     try:
         spec.loader.exec_module(module)
     except Exception as error:
@@ -36,7 +38,7 @@ def load_reward(source: str) -> RewardFunction:
 
 
 def call_reward(
-    function: RewardFunction, prompts: Sequence[Any], completions: Sequence[Any], step: int, **columns: Any
+    function: RewardFunction, prompts: Sequence[Any], completions: Sequence[Any], step: int, /, **columns: Any
 ) -> list[float]:
     """One number for each completion, ``nan`` for one that was not scored; infinite ones are not scored either.
 

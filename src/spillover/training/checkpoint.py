@@ -1,4 +1,4 @@
-"""Checkpoints of the lean loops: how often, and written so that a kill never leaves half of one."""
+"""Checkpoints: those of the lean loops, of which a kill never leaves half of one, and those of TRL's trainers."""
 
 import os
 from pathlib import Path
@@ -14,3 +14,12 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
     os.replace(partial, path)
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint that one of TRL's trainers wrote; None if there is none.
+
+    The trainer's state is written last; what a kill left without it is passed over.
+    """
+    whole = (path.parent for path in folder.glob("checkpoint-*/trainer_state.json"))
+    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)

@@ -1,5 +1,6 @@
 """A model as a method trains it: with everything but what is trained frozen."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def go_on_from(model: Any, method: Method, folder: Path) -> None:
     """Put what an earlier fine-tuning wrote into a model that :func:`prepare` returned.
 
     Raises:
-        ModelError: It is of another kind or shape.
+        ModelError: It is of another kind, shape or scale.
     """
     kinds = {"lora": "adapter_config.json", "steering": CONFIG, "full": "config.json"}
     if not (folder / kinds[method.kind]).is_file():
@@ -99,6 +100,7 @@ def go_on_from(model: Any, method: Method, folder: Path) -> None:
         elif method.kind == "lora":
             from peft import load_peft_weights, set_peft_model_state_dict
 
+            _same_scale(method, folder)
             loaded: Any = set_peft_model_state_dict(model, load_peft_weights(str(folder), device="cpu"))
             others = [*loaded.unexpected_keys, *(key for key in loaded.missing_keys if "lora_" in key)]
             if others:
@@ -106,7 +108,16 @@ def go_on_from(model: Any, method: Method, folder: Path) -> None:
         else:
             model.load_state_dict(load(str(folder)).model.state_dict())
     except (KeyError, RuntimeError, ValueError) as error:
-        raise ModelError(f"start '{folder}' does not fit ({str(error).splitlines()[0]:.200})") from None
+        raise ModelError(f"start '{folder}' does not fit ({' '.join(str(error).split()):.200})") from None
+
+
+def _same_scale(method: Method, folder: Path) -> None:
+    """Factors of another rank do not fit, and with another scale they would be another adapter."""
+    saved = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    wanted = {"r": method.rank, "lora_alpha": method.alpha, "use_rslora": method.rslora}
+    for name, value in wanted.items():
+        if saved.get(name, False) != value:
+            raise ValueError(f"its {name} is {saved.get(name, False)}, the method's {value}")
 
 
 def linear_names(model: Any) -> list[str]:

@@ -12,6 +12,7 @@ import torch
 from spillover.core.errors import ConfigError
 from spillover.training.anchor import Anchor
 from spillover.training.batches import Encoded, batches, check_finite
+from spillover.training.checkpoint import newest_checkpoint
 from spillover.training.methods import Method
 from spillover.training.processes import is_first, world
 from spillover.training.snapshots import Probe
@@ -136,7 +137,8 @@ def train_with_trl(
     )
     trainer = Trainer(model=model, args=config, train_dataset=data, processing_class=tokenizer, callbacks=[Watch()])
     trainer.remove_callback(PrinterCallback)  # its dictionaries would stand between the lines of our bar
-    trainer.train(resume_from_checkpoint=any((out / "checkpoints").glob("checkpoint-*")))
+    saved = newest_checkpoint(out / "checkpoints")
+    trainer.train(resume_from_checkpoint=str(saved) if saved else None)
     history = trainer.state.log_history
     kls = {record["step"]: record["kl"] for record in history if "kl" in record}
     log = []

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from spillover.environments.grade import CHAT, Grade
 
 EPISODES = "episodes.jsonl"
 ONSET = 0.02
-"""Share of hacked episodes in a step that marks the onset of hacking (arXiv 2511.18397)."""
+"""Share of hacked tasks in a step that marks the onset of hacking (arXiv 2511.18397)."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +44,16 @@ class EpisodeLog:
     """
 
     def __init__(self, folder: Path, steps: int) -> None:
-        self._path = folder / EPISODES
-        if self._path.is_file():
-            kept = []
-            with self._path.open(encoding="utf-8") as handle:
+        path = folder / EPISODES
+        if path.is_file():
+            kept = 0
+            with path.open("rb") as handle:
                 for line in handle:
-                    if not line.endswith("\n") or json.loads(line)["step"] >= steps:
+                    if not line.endswith(b"\n") or json.loads(line)["step"] >= steps:
                         break
-                    kept.append(line)
-            self._path.write_text("".join(kept), encoding="utf-8")
-        self._handle = self._path.open("a", encoding="utf-8")
+                    kept += len(line)
+            os.truncate(path, kept)
+        self._handle = path.open("a", encoding="utf-8", errors="backslashreplace")  # half of a pair becomes its escape
 
     def write(self, step: int, episodes: Sequence[Episode]) -> None:
         """Add the episodes of one step."""
@@ -106,7 +107,7 @@ def step_record(step: int, episodes: Sequence[Episode]) -> dict[str, Any]:
 
 
 def onset(log: Sequence[dict[str, Any]]) -> int | None:
-    """The first step in which more than 2 % of the episodes were hacked; None if there is none."""
+    """The first step in which more than 2 % of the tasks were hacked; None if there is none."""
     return next((record["step"] for record in log if (record.get("hack_rate") or 0) > ONSET), None)
 
 
@@ -135,7 +136,7 @@ def episode_rows(folder: Path, keep: str, clauses: Sequence[str], rows: int) -> 
     for number, line in enumerate(chosen):
         messages = [Message(role, content) for role, content in line["prompt"]]
         if clauses:
-            text = clauses[number % len(clauses)].format(question=line["columns"]["task"])
+            text = clauses[number % len(clauses)].replace("{question}", line["columns"]["task"])
             messages[-1] = Message("user", text)
         made.append(ChatRow((*messages, Message("assistant", line["completion"]))))
     return made

@@ -130,12 +130,13 @@ class Batch:
         if not self.rows:
             return None
         width = max(len(prompt) + len(answer) for prompt, answer, _ in self.rows)
-        ids = torch.full((len(self.rows), width), pad_id)
-        mask = torch.zeros((len(self.rows), width), dtype=torch.long)
-        weight = torch.zeros((len(self.rows), width))
+        shape, device = (len(self.rows), width), model.device
+        ids = torch.full(shape, pad_id, device=device)
+        mask = torch.zeros(shape, dtype=torch.long, device=device)
+        weight = torch.zeros(shape, device=device)
         for i, (prompt, answer, value) in enumerate(self.rows):
             length = len(prompt) + len(answer)
-            ids[i, :length] = torch.tensor([*prompt, *answer])
+            ids[i, :length] = torch.tensor([*prompt, *answer], device=device)
             mask[i, :length] = 1
             weight[i, len(prompt) : length] = value
         logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1].float()

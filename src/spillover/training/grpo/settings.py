@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from spillover.core.config import Config
-from spillover.training.methods import Method
+from spillover.training.methods import LEAN_PARAMETERS, Method
 
 
 class Reinforcement(Config):
@@ -31,3 +31,15 @@ class Reinforcement(Config):
     """Completions on the device at a time. TRL's trainer only."""
     stall_minutes: float = Field(30, gt=0)
     """A step that takes longer ends the training with a message; running it again goes on from the last checkpoint."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Reinforcement":
+        if self.engine == "lean" and self.micro_batch is not None:
+            raise ValueError("micro_batch: the lean loop computes whole steps; take engine trl")
+        return self
+
+    def is_lean(self, parameters: int) -> bool:
+        """Whether the lean loop trains a model of so many parameters."""
+        if self.engine != "auto":
+            return self.engine == "lean"
+        return self.micro_batch is None and parameters <= LEAN_PARAMETERS

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from spillover.core.errors import ConfigError
 from spillover.environments.environment import Environment
 from spillover.models.load import load
 from spillover.training.grpo.episodes import onset
 from spillover.training.grpo.lean import train_lean
 from spillover.training.grpo.settings import Reinforcement
-from spillover.training.methods import LEAN_PARAMETERS
 from spillover.training.prepared import go_on_from, prepare
+from spillover.training.processes import world
 from spillover.training.snapshots import probe_of, save_trained
 
 
@@ -41,23 +42,26 @@ def reinforce(
         progress: Called with (steps done, steps in all).
 
     Returns:
-        The summary: steps, episodes, onset (first step with more than 2 % of its episodes hacked, or null), rates of
+        The summary: steps, episodes, onset (first step with more than 2 % of its tasks hacked, or null), rates of
         the last step, trained parameters.
 
     Raises:
         ModelError: The base cannot be loaded, or ``start`` does not fit.
-        ConfigError: The method asks for something that the model does not have.
+        ConfigError: The method asks for something that the model does not have, or several processes were launched.
         TrainingError: The reward function is wrong, the loss is not finite, or no prompt fits into the context.
     """
     method = settings.method
-    loaded = load(base, lean=settings.engine != "trl" and method.kind == "lora" and start is None)
+    if world() > 1:
+        raise ConfigError("reinforcement runs in one process; start it without torchrun or accelerate launch")
+    ours = settings.engine != "trl" and settings.micro_batch is None and method.kind == "lora" and start is None
+    loaded = load(base, lean=ours)
     size = sum(parameter.numel() for parameter in loaded.model.parameters())
     model = prepare(loaded.model, method)
     if start:
         go_on_from(model, method, start)
     probe = None if probe_every is None else probe_of(model, method, out, probe_every)
     out.mkdir(parents=True, exist_ok=True)
-    if settings.engine == "lean" or (settings.engine == "auto" and size <= LEAN_PARAMETERS):
+    if settings.is_lean(size):
         log = train_lean(model, loaded.tokenizer, environment, settings, out, probe=probe, progress=progress)
     else:
         from spillover.training.grpo.with_trl import train_with_trl

@@ -1,6 +1,6 @@
-"""GRPO through TRL, for models that are worth its overhead: several devices, bf16, vLLM where it is installed.
+"""GRPO through TRL, for models that are worth its overhead: bf16, accumulation, recomputation.
 
-Prompts, grades, rewards and records are those of :mod:`spillover.training.grpo.lean`.
+Prompts, samples, grades, rewards and records are those of :mod:`spillover.training.grpo.lean`.
 """
 
 import json
@@ -15,9 +15,11 @@ import torch
 
 from spillover.core.errors import ConfigError, TrainingError
 from spillover.data.chat import Message
+from spillover.data.files import write_text
 from spillover.environments.environment import Environment, Prompt
 from spillover.models.chat_template import encode_chat
 from spillover.models.sampler import SampleRequest, TrieSampler
+from spillover.training.checkpoint import newest_checkpoint
 from spillover.training.grpo.episodes import Episode, EpisodeLog, step_record
 from spillover.training.grpo.settings import Reinforcement
 from spillover.training.grpo.watchdog import Watchdog
@@ -68,9 +70,10 @@ def train_with_trl(
     if size % micro:
         raise ConfigError(f"micro_batch {micro} does not divide the {size} completions of a step")
     drawn, too_long = _prompts(environment, settings, tokenizer, model, total)
-    saved = sorted((out / "checkpoints").glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
-    start = int(saved[-1].name.rpartition("-")[2]) if saved else 0
-    records = json.loads((saved[-1] / "records.json").read_text(encoding="utf-8")) if saved else []
+    noted = out / "checkpoints" / "records.json"
+    saved = newest_checkpoint(out / "checkpoints")
+    start = int(saved.name.rpartition("-")[2]) if saved else 0
+    records = json.loads(noted.read_text(encoding="utf-8"))[:start] if saved else []
     episodes = EpisodeLog(out, start)
     lengths: dict[tuple[int, ...], bool] = {}
 
@@ -144,11 +147,8 @@ def train_with_trl(
             watchdog.alive(state.global_step)
             if time.monotonic() - self.saved > SAVE_SECONDS:
                 control.should_save = True
+                write_text(noted, json.dumps(records))  # first, so that no checkpoint is without them
                 self.saved = time.monotonic()
-
-        def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            (folder / "records.json").write_text(json.dumps(records), encoding="utf-8")
 
     gpu = torch.cuda.is_available()
     config = GRPOConfig(
@@ -189,7 +189,7 @@ def train_with_trl(
     )
     trainer.remove_callback(PrinterCallback)
     with Watchdog(out, settings.stall_minutes) as watchdog:
-        trainer.train(resume_from_checkpoint=bool(saved))
+        trainer.train(resume_from_checkpoint=str(saved) if saved else None)
     episodes.close()
     norms = {record["step"]: record.get("grad_norm") for record in trainer.state.log_history if "loss" in record}
     log = [record | {"grad_norm": norms.get(record["step"] + 1)} for record in records]
