@@ -202,7 +202,7 @@ def train_with_trl(
 def _prompts(
     environment: Environment, settings: Reinforcement, tokenizer: Any, model: Any, total: int
 ) -> tuple[list[Prompt], dict[int, int]]:
-    """The prompts of every step, one after the other; those that leave no room for an answer are drawn anew."""
+    """The prompts of every step, one after the other; in place of those that leave no room, others stand twice."""
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     found: list[Prompt] = []
     too_long: dict[int, int] = {}
