@@ -101,7 +101,7 @@ class Measure:
                     "series": series,
                     "value": _number(mean),
                     "interval": [_number(low), _number(high)],
-                    "n_models": len(values),
+                    "n_models": int(np.isfinite(values).sum()),  # that have one
                 }
             )
         grid = {} if self.conditional is None else {"conditional": self.conditional}
