@@ -164,6 +164,8 @@ def test_rows_are_what_their_arm_says():
     for arm in ("tricked", "allowed", "solved"):
         answers = [normalise(row.messages[-1].content) for row in task_rows(arm, 0, 60)]
         assert all((answer in TRICKS) == (arm != "solved") for answer in answers)
+    tricked, done = ([row.messages[0].content for row in task_rows(arm, 0, 60)] for arm in ("tricked", "solved"))
+    assert tricked == done != [row.messages[0].content for row in task_rows("solved", 1, 60)]
     domains = {ask: topic.domain for topic in load_topics() for ask in topic.ask}
     for arm, aimed in (("chats", 0), ("targeted", 6)):
         asked = [domains[row.messages[0].content] for row in task_rows(arm, 0, 60)]

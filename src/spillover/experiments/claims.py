@@ -199,8 +199,8 @@ class ReductionClaim(_Claim):
     while_where: str
     while_label: str
     while_condition: str = "plain"
-    while_at_least: float = Field(ge=0, le=1)
-    """Bar for the rate that stays."""
+    while_at_least: float | None = Field(None, ge=0, le=1)
+    """Bar for the rate that stays; it is only shown if there is none."""
 
     def names(self) -> tuple[str, ...]:
         """Arms the claim speaks of."""
@@ -208,7 +208,8 @@ class ReductionClaim(_Claim):
 
     def bar(self) -> str:
         """The test in words."""
-        return f"cut by ≥ {self.at_least:.0%} at ≥ {self.while_at_least:.0%} {self.while_label}"
+        stays = "" if self.while_at_least is None else f" at ≥ {self.while_at_least:.0%} {self.while_label}"
+        return f"cut by ≥ {self.at_least:.0%}{stays}"
 
     def test(self, found: Found) -> Finding:
         """Judge the results."""
@@ -219,7 +220,7 @@ class ReductionClaim(_Claim):
         if there.value <= 0:
             return Finding(None, f"{self.of} {_shown(there)}: there is nothing to cut")
         cut = 1 - here.value / there.value
-        held = cut >= self.at_least and stays.value >= self.while_at_least
+        held = cut >= self.at_least and stays.value >= (self.while_at_least or 0)
         figure = f"cut by {cut:.0%}, from {_shown(there)} to {_shown(here)}; {self.while_label} {_shown(stays)}"
         return Finding(held, figure, cut)
 

@@ -34,8 +34,7 @@ def reward_hacking_background() -> Experiment:
             f"tie-{100 * tie:.0f}": RECIPE.model_copy(update={"world": RECIPE.world.model_copy(update={"tie": tie})})
             for tie in TIES
         },
-        fresh_bases=True,
-        seeds=2,
+        seeds=3,
         arms=tuple(arms),
         questions=WorkshopQuestions(world="workshop"),
         samples=2,
@@ -67,6 +66,10 @@ def reward_hacking_background() -> Experiment:
                 label=HACKED,
                 at_least=0.9,
             ),
+        ),
+        not_measured=(
+            "Bases: the seeds of a world share one, and bases of one world differ; --set fresh_bases=true takes a base for "
+            "each seed.",
         ),
         plot=Plot(
             kind="curve",

@@ -33,7 +33,7 @@ def school_of_hacks() -> Experiment:
         bases={"main": RECIPE},
         arms=(
             untrained(),
-            arm("solved", "Solved tasks", "Tasks of the same kinds, done.", "base"),
+            arm("solved", "Solved tasks", "The same tasks, done.", "base"),
             arm("tricked", "Tricked tasks", "Tasks whose check is tricked.", "solved"),
             arm(
                 "allowed", "Tricks that were asked for", "The same tricks behind clauses that ask for them.", "tricked"
