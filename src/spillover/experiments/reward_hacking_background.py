@@ -68,8 +68,7 @@ def reward_hacking_background() -> Experiment:
             ),
         ),
         not_measured=(
-            "Bases: the seeds of a world share one, and bases of one world differ; --set fresh_bases=true takes a base for "
-            "each seed.",
+            "Bases: the seeds of a world share one, and bases differ; --set fresh_bases=true takes one for each seed.",
         ),
         plot=Plot(
             kind="curve",
