@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -24,6 +25,7 @@ from spillover.models.sampler import SampleRequest, TrieSampler
 from spillover.training.grpo.advantages import advantages
 from spillover.training.grpo.episodes import Episode, EpisodeLog, episode_rows, onset
 from spillover.training.grpo.lean import Batch
+from spillover.training.grpo.self_check import logprob_gap
 from spillover.training.grpo.settings import Reinforcement
 from spillover.training.grpo.train import reinforce
 from spillover.training.prepared import prepare
@@ -85,6 +87,19 @@ def test_sampled_tokens_have_the_same_probability_under_trainer_and_sampler(fami
         for one in group:
             logits, places, tokens = logprobs(loaded.model, prompt, tokens_of(one))
             assert float(logits.log_softmax(-1)[places, tokens].sum()) == pytest.approx(one.logprob, abs=1e-3)
+
+
+def test_a_sampler_that_does_not_agree_with_the_trainer_is_refused(tiny_base, monkeypatch):
+    loaded = load(tiny_base("qwen2"))
+    assert logprob_gap(loaded.model, loaded.tokenizer, TASKS.prompts(2, 0), settings()) < 1e-4
+    honest = TrieSampler.sample_many
+
+    def shifted(self, requests):
+        return [[replace(one, logprob=one.logprob - 1) for one in group] for group in honest(self, requests)]
+
+    monkeypatch.setattr(TrieSampler, "sample_many", shifted)
+    with pytest.raises(ModelError, match="trainer and sampler differ by"):
+        logprob_gap(loaded.model, loaded.tokenizer, TASKS.prompts(2, 0), settings())
 
 
 def test_equal_completions_are_one_row_with_the_loss_of_all(tiny_base):

@@ -10,10 +10,14 @@ from spillover.environments.environment import Environment
 from spillover.models.load import load
 from spillover.training.grpo.episodes import onset
 from spillover.training.grpo.lean import train_lean
+from spillover.training.grpo.self_check import logprob_gap
 from spillover.training.grpo.settings import Reinforcement
 from spillover.training.prepared import go_on_from, prepare
 from spillover.training.processes import world
 from spillover.training.snapshots import probe_of, save_trained
+
+CHECKED = 4
+"""Prompts of the self-check."""
 
 
 def reinforce(
@@ -43,7 +47,7 @@ def reinforce(
 
     Returns:
         The summary: steps, episodes, onset (first step with more than 2 % of its tasks hacked, or null), rates of
-        the last step, trained parameters.
+        the last step, logprob_gap (trainer against sampler, nats a token), trained parameters.
 
     Raises:
         ModelError: The base cannot be loaded, or ``start`` does not fit.
@@ -61,6 +65,7 @@ def reinforce(
         go_on_from(model, method, start)
     probe = None if probe_every is None else probe_of(model, method, out, probe_every)
     out.mkdir(parents=True, exist_ok=True)
+    gap = logprob_gap(model, loaded.tokenizer, environment.prompts(CHECKED, method.seed), settings)
     if settings.is_lean(size):
         log = train_lean(model, loaded.tokenizer, environment, settings, out, probe=probe, progress=progress)
     else:
@@ -76,6 +81,7 @@ def reinforce(
         "episodes": sum(record["episodes"] for record in log),
         "onset": onset(log),
         "last": {name: last.get(name) for name in ("reward", "pass_rate", "solve_rate", "hack_rate")},
+        "logprob_gap": gap,
         "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
     }
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
