@@ -7,6 +7,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from spillover.core.errors import ConfigError, ModelError
 from spillover.data import ChatRow, Message
 from spillover.models.chat_template import encode_chat
+from spillover.models.identity import made_elsewhere
 from spillover.models.load import load, merged
 from spillover.models.names import Added, ModelName
 from spillover.models.steering import SteeringVector
@@ -104,3 +105,13 @@ def test_quantized_weights(tiny_base, tmp_path):
     with torch.inference_mode():
         plain, tuned = (load(name).model(input_ids=ids).logits for name in (base, f"{base}+{tmp_path / 'lora'}"))
     assert not torch.allclose(plain, tuned, atol=1e-2)
+
+
+def test_a_folder_is_known_by_what_is_in_it(tmp_path):
+    (tmp_path / "tuned").mkdir()
+    (tmp_path / "tuned" / "adapter_model.safetensors").write_bytes(b"1")
+    name = f"hub/model+{tmp_path}/tuned"
+    first = made_elsewhere(name)
+    assert made_elsewhere(name) == first and made_elsewhere("hub/model") == {"base": "hub/model"}
+    (tmp_path / "tuned" / "adapter_model.safetensors").write_bytes(b"22")
+    assert made_elsewhere(name)["base"] == first["base"] and made_elsewhere(name)["content"] != first["content"]

@@ -56,6 +56,7 @@ def misalignment(
     from spillover.evals.agentic.summary import summary
     from spillover.evals.pool import POOL
     from spillover.judges import find_judge
+    from spillover.models.identity import made_elsewhere
 
     opened: list[Any] = []
 
@@ -64,7 +65,7 @@ def misalignment(
             opened.append(open_model(model, url, text_tools=text_tools))
         return opened[0]
 
-    identity = {"model": model, "url": url, "text_tools": text_tools}
+    identity = {"model": model, **made_elsewhere(model), "url": url, "text_tools": text_tools}
     config = {**identity, "judge": judge, "only": [one.name for one in chosen], "samples": samples, "seed": seed}
     config |= {"tokens": tokens, "values": sha256(values) if values else None}
     with resumable(), described(folder, "misalignment", config):

@@ -29,7 +29,7 @@ from spillover.experiments.measures import (
 )
 from spillover.experiments.sources import Rows, TownRows, make_questions, make_rows
 from spillover.judges.rubrics import builtin_rubric
-from spillover.models.names import ModelName
+from spillover.models.identity import made_elsewhere, state_of
 from spillover.runs.stage import Stage
 from spillover.training.recipe import BaseRecipe
 from spillover.worlds.town.config import TownConfig
@@ -112,7 +112,7 @@ class Planner:
         """What every stage on the arm's base has in its config, and in its inputs."""
         recipe = self._experiment.bases[arm.base]
         if isinstance(recipe, str):
-            return _outside(recipe), {}
+            return made_elsewhere(recipe), {}
         name = f"{arm.base} {seed}" if self._experiment.fresh_bases else arm.base
         if name not in self._bases:
             self._bases[name] = _base(self._experiment, name, recipe, seed)
@@ -522,28 +522,8 @@ def _of_groups(measure: Conditional, questions: list[Question]) -> list[Question
     return [question for question in plain if not measure.groups or question.group in measure.groups]
 
 
-def _outside(base: str) -> dict[str, Any]:
-    """A base that was made elsewhere: hub ids by their name, folders by what is in them too, and their adapters."""
-    name = ModelName.parse(base)
-    added = tuple(replace(one, source=_resolved(one.source)) for one in name.added)
-    state = [_state(Path(source)) for source in (name.base, *(one.source for one in added)) if Path(source).is_dir()]
-    if not state:
-        return {"base": base}
-    content = state[0] if len(state) == 1 and not name.added else state
-    return {"base": str(replace(name, base=_resolved(name.base), added=added)), "content": digest(content)}
-
-
-def _resolved(source: str) -> str:
-    return str(Path(source).resolve()) if Path(source).is_dir() else source
-
-
-def _state(folder: Path) -> list[list[Any]]:
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    return [[path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
-
-
 def _folder(folder: Path) -> dict[str, Any]:
     """Something that was made elsewhere, by where it is and what is in it."""
     if not folder.is_dir():
         raise DataError(f"'{folder}': no such folder")
-    return {"folder": str(folder.resolve()), "content": digest(_state(folder))}
+    return {"folder": str(folder.resolve()), "content": digest(state_of(folder))}
