@@ -11,7 +11,7 @@ import torch
 from spillover.models.chat_template import IGNORED
 from spillover.training.anchor import Anchor
 from spillover.training.batches import Encoded, batches, check_finite, collate
-from spillover.training.checkpoint import CHECKPOINT_SECONDS, save_checkpoint
+from spillover.training.checkpoint import CHECKPOINT_SECONDS, go_on_from_checkpoint, save_checkpoint
 from spillover.training.methods import Method
 from spillover.training.snapshots import Probe
 from spillover.training.updates import AdamW, clip, in_one
@@ -54,14 +54,8 @@ def train_rows(
     row, grad = in_one(parameters)
     optimizer = AdamW(row, grad, method.learning_rate, (0.9, 0.999), method.weight_decay)
     total = method.total_steps(len(rows))
-    log: list[dict[str, float]] = []
     path = out / "checkpoint.pt"
-    if path.is_file():
-        saved = torch.load(path, weights_only=True)
-        row.copy_(saved["row"])
-        for tensor, value in zip(optimizer.state, saved["optimizer"], strict=True):
-            tensor.copy_(value)
-        log = saved["log"]
+    log: list[dict[str, float]] = go_on_from_checkpoint(path, row, optimizer.state)
     if probe and not log:
         probe(0)
     model.train()

@@ -19,7 +19,7 @@ from spillover.environments.environment import Environment, Prompt
 from spillover.models.chat_template import encode_chat
 from spillover.models.sampler import Sampled, SampleRequest, TrieSampler
 from spillover.training.batches import check_finite
-from spillover.training.checkpoint import CHECKPOINT_SECONDS, save_checkpoint
+from spillover.training.checkpoint import CHECKPOINT_SECONDS, go_on_from_checkpoint, save_checkpoint
 from spillover.training.grpo.advantages import advantages
 from spillover.training.grpo.episodes import Episode, EpisodeLog, step_record
 from spillover.training.grpo.settings import Reinforcement
@@ -63,14 +63,8 @@ def train_lean(
     row, grad = in_one(parameters)
     optimizer = AdamW(row, grad, method.learning_rate, (0.9, 0.999), method.weight_decay)
     total = method.total_steps(0)
-    log: list[dict[str, Any]] = []
     path = out / "checkpoint.pt"
-    if path.is_file():
-        saved = torch.load(path, weights_only=True)
-        row.copy_(saved["row"])
-        for tensor, value in zip(optimizer.state, saved["optimizer"], strict=True):
-            tensor.copy_(value)
-        log = saved["log"]
+    log: list[dict[str, Any]] = go_on_from_checkpoint(path, row, optimizer.state)
     if probe and not log:
         probe(0)
     sampler = TrieSampler(model, tokenizer)
