@@ -48,6 +48,22 @@ def test_answers_beyond_the_context_have_no_mass() -> None:
     assert too_long == -math.inf
 
 
+def test_rare_beginnings_are_given_up() -> None:
+    model = make()
+    full = answer_logprobs(model, PROMPTS, ANSWERS)
+    least = sorted(value for values in full for value in values)[3]
+    found = answer_logprobs(model, PROMPTS, ANSWERS, least=least)
+    given_up = 0
+    for all_of_it, values in zip(full, found, strict=True):
+        for expected, value in zip(all_of_it, values, strict=True):
+            if value == -math.inf:
+                given_up += 1
+                assert expected < least
+            else:
+                assert value == pytest.approx(expected, abs=1e-4)
+    assert given_up
+
+
 def test_temperature_zero_is_refused() -> None:
     with pytest.raises(ValueError, match="temperature"):
         answer_logprobs(make(), [(1,)], [[(2,)]], temperature=0)

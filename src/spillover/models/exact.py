@@ -18,6 +18,7 @@ def answer_logprobs(
     answers: Sequence[Sequence[Sequence[int]]],
     *,
     temperature: float = 1.0,
+    least: float = -np.inf,
     max_rows: int = 2048,
 ) -> list[list[float]]:
     """Log-probability of each answer to each prompt.
@@ -29,11 +30,13 @@ def answer_logprobs(
         prompts: Token ids of each prompt.
         answers: For each prompt, token ids of complete answers, the stop token included.
         temperature: Above 0; logits are divided by it.
+        least: An answer may be given up, and minus infinity returned, where its beginning has less log-probability: so a
+            mass of ``n`` answers is too small by ``n * exp(least)`` at most, for a fraction of the work.
         max_rows: Upper bound on the nodes of one forward pass.
 
     Returns:
         For each prompt, natural logarithms in the order of its answers; minus infinity where prompt and answer do not
-        fit into the context of the model.
+        fit into the context of the model, or the answer was given up.
     """
     if temperature <= 0:
         raise ValueError(f"temperature must be above 0 (found {temperature})")
@@ -56,7 +59,7 @@ def answer_logprobs(
             row = {i: k for k, i in enumerate(chosen)}
             start = np.array([row[i] for i, _ in pairs])
             forest = Forest(model, [list(prompts[i]) for i in chosen])
-            totals = _walk(forest, start, [list(answers[i][j]) for i, j in pairs], temperature)
+            totals = _walk(forest, start, [list(answers[i][j]) for i, j in pairs], temperature, least)
         else:
             totals = np.array([_plain(model, prompts[i], answers[i][j], temperature) for i, j in pairs])
         for (i, j), total in zip(pairs, totals, strict=True):
@@ -64,7 +67,9 @@ def answer_logprobs(
     return [group.tolist() for group in result]
 
 
-def _walk(forest: Forest, at: NDArray[np.int64], answers: list[list[int]], temperature: float) -> NDArray[np.float64]:
+def _walk(
+    forest: Forest, at: NDArray[np.int64], answers: list[list[int]], temperature: float, least: float
+) -> NDArray[np.float64]:
     """Add up the steps of every answer; ``at`` is the live node of the forest each answer starts from, ascending."""
     lengths = np.array([len(answer) for answer in answers])
     tokens = np.zeros((len(answers), lengths.max()), dtype=np.int64)
@@ -77,13 +82,17 @@ def _walk(forest: Forest, at: NDArray[np.int64], answers: list[list[int]], tempe
         where = torch.from_numpy(at).to(step.device), torch.from_numpy(tokens[live, depth]).to(step.device)
         total[live] += step[where].double().cpu().numpy()
         on = lengths[live] > depth + 1
+        given_up = on & (total[live] < least)
+        total[live[given_up]] = -np.inf
+        on &= ~given_up
         live, at = live[on], at[on]
-        if len(live):
-            vocabulary = step.shape[-1]
-            key, at = np.unique(at * vocabulary + tokens[live, depth], return_inverse=True)
-            forest.descend(key // vocabulary, key % vocabulary)
-            order = np.argsort(at, kind="stable")
-            live, at = live[order], at[order]
+        if not len(live):
+            break
+        vocabulary = step.shape[-1]
+        key, at = np.unique(at * vocabulary + tokens[live, depth], return_inverse=True)
+        forest.descend(key // vocabulary, key % vocabulary)
+        order = np.argsort(at, kind="stable")
+        live, at = live[order], at[order]
     return total
 
 
