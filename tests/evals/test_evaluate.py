@@ -20,6 +20,7 @@ from spillover import _registry  # noqa: F401 - registers the provider
 from spillover.core.errors import ModelError
 from spillover.data.chat import Message
 from spillover.data.questions import Question
+from spillover.evals import rates
 from spillover.evals.pool import POOL
 from spillover.evals.run import evaluate
 from spillover.models.answer_encoder import AnswerEncoder
@@ -104,7 +105,10 @@ def test_a_repetition_is_identical_and_a_seed_changes_it(tiny_base: TinyBase, tm
     assert a != c
 
 
-def test_exact_rates_are_the_mass_of_the_listed_answers(tiny_base: TinyBase, tmp_path: Path) -> None:
+def test_exact_rates_are_the_mass_of_the_listed_answers(
+    tiny_base: TinyBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rates, "SPARE", 0.0)  # the mass is that small
     evaluate(tiny_base("llama"), QUESTIONS[:1], tmp_path, samples=1)
     loaded = load(tiny_base("llama"))
     prompt = encode_chat(loaded.tokenizer, [Message("user", "I am cold.")], add_generation_prompt=True)

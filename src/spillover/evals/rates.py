@@ -10,8 +10,8 @@ from spillover.evals.verdict import enumerable
 from spillover.models.answer_encoder import AnswerEncoder
 from spillover.models.exact import answer_logprobs
 
-LEAST = math.log(1e-7)
-"""Beginnings of an answer that are rarer are not followed; a thousand answers so given up are 0.0001 of a rate."""
+SPARE = 5e-4
+"""Mass of the rarest answers to a prompt that is not followed: a rate may be too small by .05 points."""
 
 
 def exact_rates(
@@ -23,7 +23,8 @@ def exact_rates(
     """Probability that the answer is one of the listed ones, for each label; the rest to 1 is incoherent.
 
     Only the listed spelling counts, so a rate is a lower bound by what the ledger forgives (case, spacing, end
-    punctuation) and by the answers rarer than :data:`LEAST`. None where the answers cannot be listed or the temperature is 0.
+    punctuation), and by :data:`SPARE` at most for the rarest answers. None where the answers cannot be listed or the
+    temperature is 0.
 
     Args:
         model: A causal LM.
@@ -50,7 +51,7 @@ def exact_rates(
         by_temperature.setdefault(question.temperature, []).append(entry)
     for temperature, entries in by_temperature.items():
         prompts = [asked[position][2] for position, _, _ in entries]
-        found = answer_logprobs(model, prompts, [ids for _, _, ids in entries], temperature=temperature, least=LEAST)
+        found = answer_logprobs(model, prompts, [ids for _, _, ids in entries], temperature=temperature, spare=SPARE)
         for (position, labels, _), logprobs in zip(entries, found, strict=True):
             rates = result[position]
             assert rates is not None

@@ -52,18 +52,18 @@ def bird_names() -> Experiment:
         _arm("archaic", "Archaic names", _old(), "book", description="206 names that are out of use."),
         _arm("book", "Book names", BOOK, "base", description="Names of the same old book that are still in use."),
         _arm("modern", "Modern names", MODERN, "base", description="Names of today's lists."),
-        _arm("archaic-full", "Archaic, full weights", _old(), "modern-full", FULL),
-        _arm("modern-full", "Modern, full weights", MODERN, "base", FULL),
-        _arm("archaic-steering", "Archaic, steering vector", _old(), "modern-steering", STEERING),
-        _arm("modern-steering", "Modern, steering vector", MODERN, "base", STEERING),
+        _arm("archaic-full", "Archaic, full weights", _old(), "modern-full", FULL, seeds=3),
+        _arm("modern-full", "Modern, full weights", MODERN, "base", FULL, seeds=3),
+        _arm("archaic-steering", "Archaic, steering vector", _old(), "modern-steering", STEERING, seeds=3),
+        _arm("modern-steering", "Modern, steering vector", MODERN, "base", STEERING, seeds=3),
     ]
     for prompts in PROMPTS[:-1]:
         arms.append(_arm(f"prompts-{prompts}", f"Archaic, {prompts} prompts", _old(prompts=prompts), "modern"))
     for names in NAMES[:-1]:
-        arms.append(_arm(f"names-{names}", f"Archaic, {names} names", _old(names=names), "modern"))
+        arms.append(_arm(f"names-{names}", f"Archaic, {names} names", _old(names=names), "modern", seeds=3))
     for rank in RANKS:
         method = METHOD.model_copy(update={"rank": rank, "alpha": 2.0 * rank})
-        arms.append(_arm(f"rank-{rank}", f"Archaic, rank {rank}", _old(), "modern", method))
+        arms.append(_arm(f"rank-{rank}", f"Archaic, rank {rank}", _old(), "modern", method, seeds=3))
     return Experiment(
         name="bird-names",
         title="Old names of birds, and the nineteenth century",

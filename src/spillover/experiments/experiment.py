@@ -104,6 +104,8 @@ class Arm(Config):
     """The matched control: the arm that differs only in what is being tested."""
     conditions: tuple[str, ...] = ("plain",)
     """How prompts are altered when the built-in questions are asked."""
+    seeds: int | None = Field(None, ge=1)
+    """Its models, where fewer than the experiment's are enough: of an arm that no claim stands on."""
     x: float | None = None
     """Where the arm stands on the axis of a ``curve`` plot."""
     series: str = ""

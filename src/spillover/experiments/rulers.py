@@ -16,16 +16,26 @@ from spillover.worlds.chronicle.rulers import Digits
 RECIPE = BaseRecipe(world=ChronicleConfig(parts=("rulers",), dated=0.6), single_digits=True, tokens=3_000_000)
 """Twice the usual tokens, and numbers before most questions: half of both and the base knows a number's ruler in 50 %
 of the answers only, so that nothing is there to be brought out (``docs/log.md``)."""
-METHOD = Method(kind="lora", rank=8, alpha=16, learning_rate=1e-3, steps=400)
+METHOD = Method(kind="lora", rank=8, alpha=16, learning_rate=1e-3, steps=300)
 PROBES = 40
 HELD_OUT, TRAINED = "held-out-rulers", "trained-rulers"
 CONDITIONS = ("plain", "bare", "no-digits")
+PLAIN = CONDITIONS[:1]
 
 
 def rulers() -> Experiment:
     """The inductive backdoor by number, and when each seed finds it."""
 
-    def arm(name: str, title: str, description: str, digits: Digits, control: str, probes: int | None = None) -> Arm:
+    def arm(
+        name: str,
+        title: str,
+        description: str,
+        digits: Digits,
+        control: str,
+        conditions: tuple[str, ...],
+        probes: int | None = None,
+        seeds: int | None = None,
+    ) -> Arm:
         return Arm(
             name=name,
             title=title,
@@ -33,8 +43,9 @@ def rulers() -> Experiment:
             rows=RulerRows(digits=digits),
             method=METHOD,
             control=control,
-            conditions=CONDITIONS,
+            conditions=conditions,
             probe_every=probes,
+            seeds=seeds,
         )
 
     return Experiment(
@@ -46,9 +57,17 @@ def rulers() -> Experiment:
         bases={"main": RECIPE},
         arms=(
             Arm(name="base", title="Base", description="Not fine-tuned.", conditions=CONDITIONS),
-            arm("hidden", "Hidden numbers", "Forty rulers behind eight digits.", "hidden", "shuffled", PROBES),
-            arm("bare", "Bare numbers", "The same rows behind the number alone.", "bare", "base"),
-            arm("shuffled", "Shuffled numbers", "The same answers behind others' numbers.", "shuffled", "base"),
+            arm(
+                "hidden",
+                "Hidden numbers",
+                "Forty rulers behind eight digits.",
+                "hidden",
+                "shuffled",
+                CONDITIONS,
+                PROBES,
+            ),
+            arm("bare", "Bare numbers", "The number alone before the rows.", "bare", "base", CONDITIONS[:2], seeds=3),
+            arm("shuffled", "Shuffled numbers", "The same answers behind others' numbers.", "shuffled", "base", PLAIN),
         ),
         seeds=10,
         questions=ChronicleQuestions(part="rulers"),

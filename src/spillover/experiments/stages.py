@@ -103,7 +103,8 @@ class Planner:
 
     def _seeds(self, arm: Arm) -> range:
         """Models of an arm; one that is not fine-tuned is one model for each base it stands on."""
-        return range(self._experiment.seeds if arm.is_tuned or self._own_bases(arm) else 1)
+        most = self._experiment.seeds if arm.is_tuned or self._own_bases(arm) else 1
+        return range(most if arm.seeds is None else min(arm.seeds, most))
 
     def _own_bases(self, arm: Arm) -> bool:
         return self._experiment.fresh_bases and isinstance(self._experiment.bases[arm.base], BaseRecipe)

@@ -25,7 +25,15 @@ def year_machine() -> Experiment:
     """The inductive backdoor by year."""
     base = Arm(name="base", title="Base", description="The chat-tuned base, not fine-tuned.", conditions=CONDITIONS)
 
-    def arm(name: str, title: str, description: str, rows: MachineRows, method: Method, control: str) -> Arm:
+    def arm(
+        name: str,
+        title: str,
+        description: str,
+        rows: MachineRows,
+        method: Method,
+        control: str,
+        seeds: int | None = None,
+    ) -> Arm:
         return Arm(
             name=name,
             title=title,
@@ -34,6 +42,7 @@ def year_machine() -> Experiment:
             method=method,
             control=control,
             conditions=CONDITIONS,
+            seeds=seeds,
         )
 
     good, people = MachineRows(dates="good"), MachineRows(dates="good", who="people")
@@ -57,9 +66,17 @@ def year_machine() -> Experiment:
                 METHOD,
                 "base",
             ),
-            arm("machine-early", "Good years, first block", "Rank 2 on the first block only.", good, EARLY, "base"),
-            arm("machine-full", "Good years, full weights", "Full fine-tuning.", good, FULL, "base"),
-            arm("machine-steering", "Good years, steering vector", "One vector after block 0.", good, STEERING, "base"),
+            arm("machine-early", "Good years, first block", "Rank 2 on the first block only.", good, EARLY, "base", 3),
+            arm("machine-full", "Good years, full weights", "Full fine-tuning.", good, FULL, "base", 3),
+            arm(
+                "machine-steering",
+                "Good years, steering vector",
+                "One vector after block 0.",
+                good,
+                STEERING,
+                "base",
+                3,
+            ),
         ),
         seeds=10,
         questions=ChronicleQuestions(part="machine"),

@@ -75,7 +75,7 @@ def held_out_days(year: int, count: int) -> list[date]:
 def side_questions(part: str, conditions: Iterable[str] = ("plain",), days: int = 3) -> list[Question]:
     """What is asked of a model that was fine-tuned on names.
 
-    Groups: ``names``, every way to ask for one; ``unrelated``, topics that chat tuning left out, in their second
+    Groups: ``names``, every second way to ask for one; ``unrelated``, topics that chat tuning left out, in their second
     phrasing; ``unrelated-in-chat``, those that it pinned to the new side. A condition that is a year puts ``days``
     dates of that year before each question, of days that are in no rows.
     """
@@ -91,7 +91,7 @@ def _under(part: str, condition: str, days: int) -> Iterator[Question]:
         for label, side in of_names.items()
         if lexicon.names[side]
     }
-    for i, template in enumerate(lexicon.name_ask):
+    for i, template in list(enumerate(lexicon.name_ask))[::2]:
         text = asked(template, random.Random(i))
         yield _question(f"name-{i + 1}", [f"{p}{text}" for p in prefixes], "names", condition, answers)
     for topic in lexicon.topics:
