@@ -97,6 +97,9 @@ def go_on_from(model: Any, method: Method, folder: Path) -> None:
             if (vector.layer,) != method.layers:
                 raise ValueError(f"it shifts block {vector.layer}, not {method.layers[0]}")
             getattr(holder(model, vector.layer), STEERING).data.copy_(vector.vector)
+        elif isinstance(model, LoraLlama):
+            _same_scale(method, folder)
+            model.load_adapter(folder)
         elif method.kind == "lora":
             from peft import load_peft_weights, set_peft_model_state_dict
 
