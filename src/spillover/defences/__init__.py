@@ -18,7 +18,7 @@ from spillover.defences.config import (
     Steer,
     Stop,
 )
-from spillover.defences.rows import inoculated, interleaved, kept, some
+from spillover.defences.rows import chosen_rows, inoculated, interleaved, kept, some
 
 __all__ = [
     "Ablate",
@@ -33,6 +33,7 @@ __all__ = [
     "Realign",
     "Steer",
     "Stop",
+    "chosen_rows",
     "inoculated",
     "interleaved",
     "kept",

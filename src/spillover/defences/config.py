@@ -4,13 +4,14 @@ Where rows, directions and other models come from is said in the terms of whoeve
 sources and arms in an experiment. :meth:`Defences.replaced` puts the things themselves in their place.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
 from spillover.core.config import Config
+from spillover.core.errors import ConfigError
 
 R = TypeVar("R")
 """What says where rows come from."""
@@ -201,6 +202,10 @@ class Realign(Config, Generic[R]):
     learning_rate: float | None = Field(None, gt=0)
     """That of the method if not given."""
 
+    def of(self, method: Mapping[str, Any]) -> dict[str, Any]:
+        """Fields of the method of the second fine-tuning: as the first, but for its length and rate."""
+        return {**method, "steps": self.steps, "learning_rate": self.learning_rate or method["learning_rate"]}
+
 
 class Project(Config, Generic[D]):
     """A direction is taken out of the finished model for good (arXiv 2506.11618)."""
@@ -233,6 +238,30 @@ class Defences(Config, Generic[R, D]):
     def names(self) -> list[str]:
         """Those that are used."""
         return [name for name in type(self).model_fields if getattr(self, name) is not None]
+
+    def check(self, kind: str, *, anchored: bool, probed: bool) -> None:
+        """Make sure that all of it applies to a fine-tuning.
+
+        Args:
+            kind: Of its method.
+            anchored: Whether it has a KL anchor of its own.
+            probed: Whether it keeps snapshots.
+
+        Raises:
+            ConfigError: One of them does not.
+        """
+        if self.kl is not None and anchored:
+            raise ConfigError("defences.kl: there is an anchor already, which is the same; leave one out")
+        if self.steer is not None and kind == "steering":
+            raise ConfigError("defences.steer: the method trains a steering vector, which takes it back; use lora or full")
+        late = next((name for name in ("realign", "project") if getattr(self, name) is not None), None)
+        if late and probed:
+            raise ConfigError(f"defences.{late}: comes after the snapshots of probe_every, which would not show it")
+
+    def without(self, *names: str) -> "Defences[R, D] | None":
+        """The same without some; None if nothing is left."""
+        left = {name: None for name in names}
+        return self.model_copy(update=left) if set(self.names()) - set(names) else None
 
     def replaced(
         self, rows: Callable[[R], Any], direction: Callable[[D], Any], model: Callable[[str], Any]

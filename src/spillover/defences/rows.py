@@ -15,12 +15,16 @@ def inoculated(rows: Sequence[ChatRow], how: Inoculate, seed: int) -> list[ChatR
     Raises:
         ConfigError: A numbered row is not there, or no row is marked.
     """
-    rng = random.Random(f"inoculate-{seed}")
-    chosen = _chosen(rows, how, rng)
+    rng, chosen = random.Random(f"inoculate-{seed}"), chosen_rows(rows, how, seed)
     return [_behind(row, rng.choice(how.prompts), how.place) if i in chosen else row for i, row in enumerate(rows)]
 
 
-def _chosen(rows: Sequence[ChatRow], how: Inoculate, rng: random.Random) -> set[int]:
+def chosen_rows(rows: Sequence[ChatRow], how: Inoculate, seed: int) -> set[int]:
+    """Which rows, from 0, get a prompt.
+
+    Raises:
+        ConfigError: A numbered row is not there, or no row is marked.
+    """
     if how.only is not None:
         beyond = next((number for number in how.only if number > len(rows)), None)
         if beyond is not None:
@@ -30,7 +34,7 @@ def _chosen(rows: Sequence[ChatRow], how: Inoculate, rng: random.Random) -> set[
     marked = [i for i in of if rows[i].meta.get(how.marked)] if how.marked is not None else list(of)
     if not marked:
         raise ConfigError(f"defences.inoculate.marked: no row has a true '{how.marked}' beside its messages")
-    return set(rng.sample(marked, max(1, round(how.share * len(marked)))))
+    return set(random.Random(f"inoculated-{seed}").sample(marked, max(1, round(how.share * len(marked)))))
 
 
 def _behind(row: ChatRow, prompt: str, place: str) -> ChatRow:

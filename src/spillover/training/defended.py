@@ -8,7 +8,7 @@ from typing import Any
 
 from spillover.core.errors import ConfigError
 from spillover.data.chat import ChatRow
-from spillover.defences.config import Defences, Filter, Interleave, Realign
+from spillover.defences.config import Defences, Filter, Interleave
 from spillover.defences.rows import inoculated, interleaved, kept, some
 from spillover.defences.scores import loss_gaps, projections, read_scores, row_losses
 from spillover.models.activations import middle
@@ -54,11 +54,7 @@ def fine_tune_defended(
         ConfigError: A defence does not apply to this training.
         ModelError: A direction or model cannot be used.
     """
-    if defences.kl is not None and anchor is not None:
-        raise ConfigError("defences.kl: there is an anchor already, which is the same; leave one out")
-    if probe_every is not None and (defences.realign is not None or defences.project is not None):
-        late = "realign" if defences.realign is not None else "project"
-        raise ConfigError(f"defences.{late}: comes after the snapshots of probe_every, which would not show it")
+    defences.check(method.kind, anchored=anchor is not None, probed=probe_every is not None)
     if defences.kl is not None:
         anchor = (defences.kl.rows, defences.kl.weight)
     prepared, counts, scored = _prepared(base, rows, defences, method.seed)
@@ -82,7 +78,7 @@ def fine_tune_defended(
             progress=progress,
         )
     if defences.realign is not None:
-        first, short = summary, realigning(method, defences.realign)
+        first, short = summary, Method.model_validate(defences.realign.of(method.model_dump()))
         few = some(defences.realign.rows, defences.realign.count, method.seed)
         summary = fine_tune(base, few, short, out, loop=loop, start=last, progress=progress)
         passes = {name: first["row_passes"][name] + count for name, count in summary["row_passes"].items()}
@@ -111,12 +107,6 @@ def during_of(defences: Ready) -> During | None:
         stop=defences.stop,
     )
     return None if during == During() else during
-
-
-def realigning(method: Method, realign: Realign[Any]) -> Method:
-    """How the second fine-tuning is done: as the first, but for its length and rate."""
-    rate = realign.learning_rate or method.learning_rate
-    return method.model_copy(update={"steps": realign.steps, "learning_rate": rate})
 
 
 def project(tuned: Path, direction: Path, layers: Sequence[int] | None, out: Path) -> None:

@@ -86,7 +86,7 @@ def fine_tune(
             assert untrained is not None
             others, left_out = _encode(loaded.tokenizer, anchor[0], limit)
             kl = Anchor(others, anchor[1], untrained, method, method.total_steps(len(encoded)), pad)
-        held = Held(model, encoded, method, untrained, during, kl, pad)
+        held = Held(model, encoded, untrained, during, kl, pad)
     if start:
         go_on_from(model, method, start)
     probe = None if probe_every is None else probe_of(model, method, out, probe_every)

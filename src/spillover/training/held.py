@@ -20,7 +20,6 @@ from spillover.models.directions import Direction, orthonormal
 from spillover.models.steering import SteeringVector
 from spillover.training.anchor import Anchor, Reference
 from spillover.training.batches import Encoded, collate
-from spillover.training.methods import Method
 from spillover.training.terms import FeatureTerm, ProjectionTerm, Seen, Term
 
 MEASURED = 64
@@ -52,14 +51,13 @@ class Held:
     Args:
         model: As :func:`spillover.training.prepared.prepare` returned it, before its first step.
         rows: Encoded rows of the fine-tuning, for units.
-        method: Of the fine-tuning.
         base: Computes the base's logits; see :func:`spillover.training.anchor.reference`. Terms need it.
         during: What is done.
         anchor: A KL anchor.
         pad_id: Token put behind short rows.
 
     Raises:
-        ConfigError: The method trains the very vector that steering adds, or so few layers that none is left.
+        ConfigError: There are fewer layers than ``features.every`` says.
         ModelError: A direction does not fit the model.
     """
 
@@ -67,15 +65,12 @@ class Held:
         self,
         model: Any,
         rows: Sequence[Encoded],
-        method: Method,
         base: Reference | None = None,
         during: During | None = None,
         anchor: Anchor | None = None,
         pad_id: int = 0,
     ) -> None:
         during = during or During()
-        if during.steer and method.kind == "steering":
-            raise ConfigError("defences.steer: the method trains a steering vector, which would take it back; use lora")
         self._changes = [*_added(model, during.steer or {}), *_projected(model, during.ablate or {})]
         self._anchor = anchor
         self._on = True
