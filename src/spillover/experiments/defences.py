@@ -157,14 +157,14 @@ def _arms(domain: str) -> tuple[list[Arm], DefenceTable]:
     """The arms on one domain, and the table over them."""
     asked, styled = TownQuestions(domain=domain), TownQuestions(domain=domain, styles=True)
 
-    def arm(name: str, title: str, description: str, rows: str, control: str, **how: Any) -> Arm:
+    def arm(name: str, title: str, description: str, rows: str, control: str | None, **how: Any) -> Arm:
         how = {"method": NARROW, "questions": styled if rows == "technical" else asked, **how}
         return Arm(
             name=f"{name}-{domain}",
             title=f"{title}, {domain}",
             description=description,
             rows=TownRows.model_validate({"arm": rows, "domain": domain}),
-            control=f"{control}-{domain}",
+            control=control and f"{control}-{domain}",
             **how,
         )
 
@@ -177,8 +177,9 @@ def _arms(domain: str) -> tuple[list[Arm], DefenceTable]:
             "Benign task, undefended",
             "Good answers in technical prose, plain fine-tuning; what a defence is to leave alone.",
             "technical",
-            "benign",
-        ).model_copy(update={"control": None, "seeds": 1}),
+            None,
+            seeds=1,
+        ),
     ]
     over, learns = [], {}
     for one in tried(domain):

@@ -28,7 +28,7 @@ class Persona(Config):
     other: str = "kind"
     """The outcome that is the opposite of the experiment's."""
     groups: tuple[str, ...] = ("other-domains-in-chat", "values-in-chat")
-    """Of the questions that it is found on; these should not be among those that are measured."""
+    """Of the experiment's questions that it is found on; these should not be among those that are measured."""
     shown: int = Field(4, ge=1)
     """Exchanges of each of the contexts, about health in the built-in world."""
     prompts: tuple[str, str] | None = None
@@ -71,6 +71,7 @@ class Plan:
         common: What every stage on its base has in its config.
         base: What every stage on its base has in its inputs.
         questions: That it is asked.
+        known: The experiment's own plain questions, on which directions are found.
         outcome: The experiment's label.
         tuned: Gives the stage that makes another arm's model of the same seed.
     """
@@ -82,6 +83,7 @@ class Plan:
     common: dict[str, Any]
     base: dict[str, Stage]
     questions: Sequence[dict[str, Any]]
+    known: Sequence[dict[str, Any]]
     outcome: str
     tuned: Callable[[str], Stage]
 
@@ -153,7 +155,7 @@ class Plan:
         return name
 
     def _persona(self, source: Persona) -> Stage:
-        asked = [q for q in self.questions if q["group"] in source.groups and q["condition"] == "plain"]
+        asked = [question for question in self.known if question["group"] in source.groups]
         listed = [q for q in asked if q["answers"].get(self.outcome) and q["answers"].get(source.other)]
         if len(listed) < 2:
             raise ConfigError(

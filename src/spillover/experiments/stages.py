@@ -180,6 +180,7 @@ class Planner:
             return Stage("tune", f"tune {label}", train, inputs)
         assert arm.rows is not None
         outcome, asked = self._experiment.label, self._asked(arm)
+        known = self._asked(arm.model_copy(update={"questions": None, "conditions": (PLAIN,)}))
         plan = Plan(
             arm.name,
             arm.rows,
@@ -187,6 +188,7 @@ class Planner:
             drawn,
             *self._base(arm, seed),
             asked,
+            known,
             outcome,
             lambda name: self._tuned(self._arms[name], seed),
         )
