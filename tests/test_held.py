@@ -206,7 +206,7 @@ def test_layers_that_are_not_there_are_named(tiny_base):
 
 @pytest.mark.parametrize("kind", METHODS)
 def test_both_loops_give_the_same(kind, tiny_base, tmp_path, folder):
-    method = METHODS[kind].model_copy(update={"steps": 4, "batch_size": 8, "learning_rate": 5e-3})
+    method = METHODS[kind].model_copy(update={"steps": 6, "batch_size": 8, "learning_rate": 5e-3})
     settings = {
         "features": {"weight": 0.5},
         "penalty": {"direction": folder, "weight": 0.5, "layers": [1]},
