@@ -8,12 +8,15 @@ from safetensors.torch import load_file
 
 from spillover.core.errors import ConfigError, ModelError
 from spillover.defences.config import Features, Stop
+from spillover.models.ablation import ablated
+from spillover.models.blocks import edit
 from spillover.models.chat_template import encode_row
 from spillover.models.directions import save_direction
-from spillover.models.load import load
-from spillover.models.steering import SteeringVector
+from spillover.models.load import load, load_placed
+from spillover.models.names import organism_name
+from spillover.models.steering import SteeringVector, steered
 from spillover.training import lean
-from spillover.training.anchor import reference
+from spillover.training.anchor import Anchor, reference
 from spillover.training.batches import collate
 from spillover.training.defended import BEFORE, Ready, fine_tune_defended
 from spillover.training.fine_tune import fine_tune
@@ -93,8 +96,6 @@ def test_feature_distance_is_what_it_says_and_its_gradient_is_right(tiny_base):
         with torch.no_grad():
             context = model.disable_adapter() if off else torch.enable_grad()
             kept = {}
-            from spillover.models.blocks import edit
-
             handle = edit(model, 1, lambda hidden, kwargs, kept=kept: kept.setdefault("hidden", hidden))
             with context:
                 model(input_ids=ids, attention_mask=mask)
@@ -121,8 +122,6 @@ def test_feature_distance_is_what_it_says_and_its_gradient_is_right(tiny_base):
 @pytest.mark.parametrize("lean_model", [True, False])
 def test_an_ablated_component_is_gone_and_gets_no_gradient(tiny_base, lean_model):
     model, held, (ids, labels, mask) = holding(tiny_base("llama"), "lora", lean_model, ablate=direction((1,)))
-    from spillover.models.blocks import edit
-
     plain = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
     seen = {}
 
@@ -143,15 +142,13 @@ def test_an_ablated_component_is_gone_and_gets_no_gradient(tiny_base, lean_model
     unit = direction((1,))[1][0].with_norm(1).vector
     assert (seen["after"] @ unit).abs().max() < 1e-5
     changed.square().mean().backward()
-    assert (seen["before"].grad @ unit).abs().max() < 1e-6 * seen["before"].grad.abs().max() + 1e-9
+    assert (seen["before"].grad @ unit).abs().max() < 1e-5 * seen["before"].grad.abs().max()
     assert (changed - plain).abs().max() > 1e-3
     assert torch.equal(model(input_ids=ids, attention_mask=mask, use_cache=False).logits, plain)  # nothing is left
 
 
 @pytest.mark.parametrize("lean_model", [True, False])
 def test_preventative_steering_shifts_the_training_pass_only(tiny_base, lean_model):
-    from spillover.models.steering import steered
-
     added = direction((0,))
     model, held, batch = holding(tiny_base("llama"), "lora", lean_model, steer=added)
     ids, _, mask = batch
@@ -179,8 +176,6 @@ def test_what_steers_is_not_in_the_adapter(tiny_base, tmp_path, folder):
 
 
 def test_the_anchor_holds_the_model_as_it_will_be_used(tiny_base):
-    from spillover.training.anchor import Anchor
-
     loaded = load(tiny_base("llama"))
     rows = [encode_row(loaded.tokenizer, row.messages) for row in GOOD]
     model = prepare(loaded.model, METHODS["lora"])
@@ -316,10 +311,6 @@ def test_realignment_goes_on_from_the_first_model_and_resumes(kind, tiny_base, t
 
 @pytest.mark.parametrize("kind", METHODS)
 def test_a_projected_model_is_loaded_without_its_direction_by_one_name(kind, tiny_base, tmp_path, folder):
-    from spillover.models.ablation import ablated
-    from spillover.models.load import load_placed
-    from spillover.models.names import organism_name
-
     method = METHODS[kind].model_copy(update={"steps": 3, "learning_rate": 1e-2})
     base = tiny_base("llama")
     ready = Ready.model_validate({"project": {"direction": folder, "layers": [0, 1]}})

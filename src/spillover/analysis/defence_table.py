@@ -99,9 +99,7 @@ class Board:
         kept = _part(narrow, self._undefended["narrow"])
         left = _part(groups, self._undefended["groups"])
         found = self._conditions(arm)
-        kept_value, left_value = kept["value"] if kept else None, left["value"] if left else None
-        judged = kept_value is not None and left_value is not None
-        works = kept_value >= KEPT and left_value <= LEFT if judged else None  # type: ignore[operator]
+        works = None if kept is None or left is None else kept["value"] >= KEPT and left["value"] <= LEFT
         failing = [cell for cell in found if cell["fails"]]
         known = [cell for cell in failing or found if cell["value"] is not None]
         learns = {**config["learns"], config["undefended"]: config["learns_undefended"]}.get(arm)

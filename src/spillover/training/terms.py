@@ -52,7 +52,7 @@ class FeatureTerm:
     def value(self, seen: Seen) -> Tensor:
         """Mean over response tokens and layers; 0 before the first step."""
         parts = [
-            (seen.now[layer] - seen.before[layer]).float().square().sum() / self._sizes[layer] for layer in self.layers
+            _wide(seen.now[layer] - seen.before[layer]).square().sum() / self._sizes[layer] for layer in self.layers
         ]
         return torch.stack(parts).mean() / seen.tokens
 
@@ -87,4 +87,9 @@ class ProjectionTerm:
         return torch.stack(parts).mean() / seen.tokens
 
     def _along(self, states: Tensor, layer: int) -> Tensor:
-        return (states.float() @ self._units[layer].to(states.device).T).square().sum()
+        wide = _wide(states)
+        return (wide @ self._units[layer].to(wide).T).square().sum()
+
+
+def _wide(states: Tensor) -> Tensor:
+    return states.to(torch.promote_types(states.dtype, torch.float32))
