@@ -77,7 +77,7 @@ def test_realignment_and_projection_are_stages_behind_the_undefended_one():
     assert second.config["method"]["steps"] == 5
     assert len(second.config["rows"]) == 7
     assert second.inputs["start"].key in {stage.key for stage in stages(experiment, "bad")}
-    assert project.inputs["direction"].config["contrast"] is None
+    assert project.inputs[project.config["direction"]].config["contrast"] is None
 
 
 def test_a_direction_of_the_base_is_found_once_for_all_seeds_and_strengths():

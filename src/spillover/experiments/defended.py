@@ -119,12 +119,13 @@ class Plan:
             second = {**self.common, "rows": rows, "method": realign.of(train["method"]), "loop": train["loop"]}
             stage = Stage("tune", f"realign {self.label}", second, {**self.base, "start": stage})
         if defences.project is not None:
-            source, layers = defences.project.direction, defences.project.layers
-            if isinstance(source, Path):
-                raise ConfigError(f"arm {self.arm}: defences.project: name how the direction is found, not a folder")
-            config = {"layers": None if layers is None else list(layers)}
-            inputs = {"tuned": stage, "direction": self._persona(source)}
-            stage = Stage("project", f"project {self.label}", config, inputs)
+            layers, of, elsewhere = defences.project.layers, dict[str, Stage](), dict[str, str]()
+            config = {
+                "direction": self._direction(defences.project.direction, of, elsewhere),
+                "layers": None if layers is None else list(layers),
+                "directions": elsewhere,
+            }
+            stage = Stage("project", f"project {self.label}", config, {"tuned": stage, **of})
         return stage
 
     def _safe(self, source: Rows) -> Plain:

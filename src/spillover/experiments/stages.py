@@ -74,6 +74,8 @@ class Planner:
         self._experiment = experiment
         self._arms = {arm.name: arm for arm in experiment.arms}
         self._bases: dict[str, Stage] = {}
+        self._models: dict[tuple[str, int, _Variant | None], Stage] = {}
+        self._sets: dict[tuple[str, tuple[str, ...]], list[dict[str, Any]]] = {}
 
     @cached_property
     def cells(self) -> list[Cell]:
@@ -151,6 +153,13 @@ class Planner:
         return Stage("judge", f"judge {what}", config, {"answers": answers})
 
     def _tuned(self, arm: Arm, seed: int, variant: "_Variant | None" = None) -> Stage:
+        """The stage that makes a model of an arm."""
+        key = (arm.name, seed, variant)
+        if key not in self._models:
+            self._models[key] = self._tune(arm, seed, variant)
+        return self._models[key]
+
+    def _tune(self, arm: Arm, seed: int, variant: "_Variant | None") -> Stage:
         common, inputs = self._base(arm, seed)
         drawn = variant.seed if variant else seed
         if arm.start is not None:
@@ -445,7 +454,10 @@ class Planner:
         return _unread(self._world(arm, seed))
 
     def _asked(self, arm: Arm) -> list[dict[str, Any]]:
-        return [asdict(question) for question in _questions(self._experiment, arm)]
+        key = (repr(arm.questions), arm.conditions)
+        if key not in self._sets:
+            self._sets[key] = [asdict(question) for question in _questions(self._experiment, arm)]
+        return self._sets[key]
 
     def _label(self, arm: Arm, seed: int, variant: "_Variant | None" = None) -> str:
         if variant:

@@ -43,7 +43,7 @@ def fine_tune_defended(
 ) -> dict[str, Any]:
     """Fine-tune ``base`` on ``rows`` with defences; arguments, files and result as of :func:`fine_tune` else.
 
-    Rows are filtered, then inoculated, then mixed with safe ones. After realignment the first model stays in
+    Rows are inoculated, filtered by what they were before that, then mixed with safe ones. After realignment the first model stays in
     :data:`BEFORE`; after projection the folder says what its model is without (:mod:`spillover.models.directions`), and
     is loaded so by its name. Numbered rows of ``inoculate`` are those that were given, before any is left out.
 

@@ -62,8 +62,13 @@ def tune(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Rep
 
 
 def projection(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Report) -> None:
-    """Take a direction out of what a fine-tuning wrote; ``config`` has ``layers``. Inputs: ``tuned``, ``direction``."""
-    project_out(inputs["tuned"], inputs["direction"], config["layers"], out)
+    """Take a direction out of what a fine-tuning wrote.
+
+    ``config`` has ``direction``, an input by its name or a folder, and ``layers``, or null for all it has. Inputs:
+    ``tuned``, and that of the direction.
+    """
+    direction = inputs.get(config["direction"], Path(config["direction"]))
+    project_out(inputs["tuned"], direction, config["layers"], out)
     report(1, 1)
 
 
