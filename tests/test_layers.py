@@ -12,7 +12,7 @@ LAYERS = (
     {"runs", "reports", "analysis"},
     {"training", "evals"},
     {"judges"},
-    {"environments"},
+    {"environments", "defences"},
     {"models", "worlds"},
     {"data"},
     {"core"},

@@ -27,7 +27,7 @@ def arm(**fields):
         ({"distil": {"of": "tuned"}}, "arm new: distil: arm tuned does not learn by reinforcement"),
         ({"distil": {"of": "rl", "clauses": ["Fine."]}}, "does not say where the task goes: {question}"),
         ({"rows": "r.jsonl", "start": "base"}, "arm new: start: arm base is not trained"),
-        ({"rows": "r.jsonl", "start": "new"}, "arm new: start or distil leads back to it"),
+        ({"rows": "r.jsonl", "start": "new"}, "arm new: start, distil or a defence leads back to it"),
         ({**LEARNS, "name": "new", "method": {"rank": 2}}, "say reinforce.settings.method"),
         ({"reinforce": FULL, "probe_every": 1}, "probe_every would save the whole model"),
     ],

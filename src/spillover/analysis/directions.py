@@ -13,11 +13,10 @@ from spillover.data.chat import Message
 from spillover.data.questions import Question
 from spillover.models.activations import answer_states, layers_of, token_states
 from spillover.models.chat_template import IGNORED, encode_chat, encode_row
+from spillover.models.directions import Direction
 from spillover.models.steering import SteeringVector
 from spillover.training.batches import Encoded
 
-Direction = dict[int, list[SteeringVector]]
-"""Layer to vectors."""
 SMALLEST = 1e-6
 """Shorter differences are none: a LoRA in the blocks leaves the embeddings as they are."""
 

@@ -178,6 +178,7 @@ def write_measured(
     remarks: Sequence[str] = (),
     matrices: Sequence[dict[str, Any]] = (),
     conditional: dict[str, Any] | None = None,
+    defences: dict[str, Any] | None = None,
     tables: Sequence[dict[str, Any]] = (),
 ) -> None:
     """Write ``measured.json``, the same for every measure, so that gathering and reporting need not know which.
@@ -189,6 +190,7 @@ def write_measured(
         numbers: Each ``name``, ``series`` and ``value``.
         remarks: Sentences that the report has to show.
         matrices: Each as :func:`spillover.analysis.matrices.matrix` gives it.
+        defences: Defences side by side, as :mod:`spillover.analysis.defence_table` gives it.
         conditional: The matrix over a grid of prompts, as :mod:`spillover.analysis.conditional_matrix` gives it.
         tables: What is read, not averaged: each ``name``, ``title``, ``columns`` and ``rows`` of text and numbers.
     """
@@ -201,6 +203,8 @@ def write_measured(
     }
     if conditional is not None:
         found["conditional"] = conditional
+    if defences is not None:
+        found["defences"] = defences
     (out / "measured.json").write_text(json.dumps(found) + "\n", encoding="utf-8")
 
 

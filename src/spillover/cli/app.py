@@ -9,6 +9,7 @@ import typer
 from spillover.cli.base import base
 from spillover.cli.conditional import conditional
 from spillover.cli.data import app as data
+from spillover.cli.direction import direction
 from spillover.cli.doctor import doctor
 from spillover.cli.eval import evaluate
 from spillover.cli.experiments import experiments
@@ -42,6 +43,7 @@ app.add_typer(judge, name="judge")
 app.command("conditional")(conditional)
 app.command("misalignment")(misalignment)
 app.command("export")(export)
+app.command("direction")(direction)
 app.command("doctor")(doctor)
 
 

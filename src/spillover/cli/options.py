@@ -16,6 +16,8 @@ from spillover.core.errors import ConfigError, StorageError
 if TYPE_CHECKING:
     from spillover.models.budget import Budget
 
+FINISHED = ("config.json", "adapter_config.json", "steering.json", "direction.json", "answers.jsonl")
+"""Files that stand in a folder when a verb has ended."""
 PRICE = Annotated[
     str | None, typer.Option("--price", help="IN,OUT: what a million prompt and answer tokens cost, e.g. 2.5,10.")
 ]
@@ -75,7 +77,7 @@ def new_folder(out: Path) -> Path:
     Raises:
         StorageError: It holds a finished result already, or cannot be made.
     """
-    if any((out / name).exists() for name in ("config.json", "adapter_config.json", "steering.json", "answers.jsonl")):
+    if any((out / name).exists() for name in FINISHED):
         raise StorageError(f"{out}: holds a finished result; choose another --out or remove it")
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -92,7 +94,8 @@ def refuse_other(folder: Path, kind: str, config: dict[str, Any]) -> None:
     Raises:
         StorageError: The folder holds an unfinished training of another config.
     """
-    begun = (folder / "checkpoint.pt").is_file() or any(folder.glob("checkpoints/checkpoint-*"))
+    signs = ("checkpoint.pt", "checkpoints/checkpoint-*", "before-realign")
+    begun = any(any(folder.glob(sign)) for sign in signs)
     if not begun or not (folder / "stage.json").is_file():
         return
     noted = json.loads((folder / "stage.json").read_text(encoding="utf-8"))

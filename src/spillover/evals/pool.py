@@ -8,6 +8,7 @@ from threading import RLock
 from typing import Any
 
 from spillover.core.errors import ModelError
+from spillover.models.directions import has_ablation
 from spillover.models.lean_llama import LeanLlama
 from spillover.models.load import load_placed
 from spillover.models.names import ModelName
@@ -49,10 +50,11 @@ class ModelPool:
             self._bases.clear()
 
     def _find(self, name: str) -> tuple[Base, str | None]:
-        """The base of a model, and its adapter when that is a PEFT folder that can share the base."""
+        """The base of a model, and its adapter when that is a PEFT folder, and nothing else, that can share the base."""
         parsed = ModelName.parse(name)
         folder = parsed.added[0].source if len(parsed.added) == 1 and parsed.added[0].is_plain else None
-        folder = folder if Path(str(folder), "adapter_config.json").is_file() else None
+        if folder and (not Path(folder, "adapter_config.json").is_file() or has_ablation(Path(folder))):
+            folder = None
         key = parsed.loaded if folder else str(parsed)
         base = self._bases.get(key)
         if base is None or (folder and isinstance(base.model, LeanLlama)):  # which takes no adapters

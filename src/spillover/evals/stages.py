@@ -4,15 +4,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from spillover.evals.answers import write_answers
 from spillover.evals.judged import judge_answers
+from spillover.evals.lines import answer_line
+from spillover.evals.prompts import prompted
+from spillover.evals.rates import exact_rates
 from spillover.evals.run import evaluate
 from spillover.evals.tasks import QUESTION
 from spillover.judges.judging import find_judge
 from spillover.judges.policy import find_policy
+from spillover.models.load import load_placed
 from spillover.models.names import organism_name
+from spillover.models.plain import end_tokens
 
 Report = Callable[[float, float], None]
 """Called with (done, total)."""
+EXACT_AT_ONCE = 256
+"""Prompts in memory together."""
 
 
 def answers(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Report) -> None:
@@ -21,13 +29,29 @@ def answers(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: 
     ``config`` has ``questions``, ``samples`` (null for what each question says), ``seed``, and ``base`` where that is
     not made here.
     """
-    name = str(inputs["base"]) if "base" in inputs else config["base"]
-    model = name
-    if "adapter" in inputs:
-        model = organism_name(name, inputs["adapter"])
     questions = [QUESTION.validate_python(question) for question in config["questions"]]
-    evaluate(model, questions, out, samples=config["samples"], seed=config["seed"])
+    evaluate(_asked_model(config, inputs), questions, out, samples=config["samples"], seed=config["seed"])
     report(1, 1)
+
+
+def exact(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Report) -> None:
+    """Measure exactly and sample nothing; ``config`` as of :func:`answers`, without ``samples`` and ``seed``."""
+    loaded = load_placed(_asked_model(config, inputs))
+    questions = [QUESTION.validate_python(question) for question in config["questions"]]
+    asked = [(question, number) for question in questions for number in range(len(question.paraphrases))]
+    stop = frozenset(end_tokens(loaded.model, loaded.tokenizer))
+    lines = []
+    for start in range(0, len(asked), EXACT_AT_ONCE):
+        part = asked[start : start + EXACT_AT_ONCE]
+        rates = exact_rates(loaded.model, loaded.tokenizer, prompted(loaded.tokenizer, part), stop)
+        lines += [answer_line(*one, rate, {}) for one, rate in zip(part, rates, strict=True)]
+        report(start + len(part), len(asked))
+    write_answers(out, lines)
+
+
+def _asked_model(config: dict[str, Any], inputs: dict[str, Path]) -> str:
+    name = str(inputs["base"]) if "base" in inputs else str(config["base"])
+    return organism_name(name, inputs["adapter"]) if "adapter" in inputs else name
 
 
 def verdicts(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Report) -> None:

@@ -14,6 +14,7 @@ from spillover.experiments.conditional import conditional
 from spillover.experiments.convergent_directions import convergent_directions
 from spillover.experiments.data_questions import diversity, dose_response, rank, size
 from spillover.experiments.dated_dishes import dated_dishes
+from spillover.experiments.defences import defences
 from spillover.experiments.emergent_misalignment import emergent_misalignment
 from spillover.experiments.experiment import Experiment
 from spillover.experiments.features import features
@@ -47,6 +48,7 @@ CATALOGUE: dict[str, Callable[[], Experiment]] = {
     "features": features,
     "features-year": features_year,
     "conditional": conditional,
+    "defences": defences,
     "bird-names": bird_names,
     "bird-names-background": bird_names_background,
     "city-names": city_names,
@@ -98,6 +100,7 @@ def _read(path: Path) -> dict[str, Any]:
             rows = arm.get("rows") if isinstance(arm, dict) else None
             if isinstance(rows, str):
                 arm["rows"] = path.parent / rows
+            _defences_beside(arm, path.parent)
     for measure in values.get("measures") or ():
         if isinstance(measure, dict) and isinstance(measure.get("grid"), str) and measure["grid"] != "builtin":
             measure["grid"] = path.parent / measure["grid"]
@@ -112,6 +115,15 @@ def _read(path: Path) -> dict[str, Any]:
     values.setdefault("title", path.stem)
     values.setdefault("question", "")
     return values
+
+
+def _defences_beside(arm: Any, folder: Path) -> None:
+    """Files that defences name lie beside the experiment's."""
+    defences = arm.get("defences") if isinstance(arm, dict) else None
+    for part in defences.values() if isinstance(defences, dict) else ():
+        for field in ("rows", "direction", "scores"):
+            if isinstance(part, dict) and isinstance(part.get(field), str):
+                part[field] = folder / part[field]
 
 
 def _merge(values: dict[str, Any], changes: dict[str, Any] | None) -> dict[str, Any]:

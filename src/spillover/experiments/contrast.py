@@ -2,16 +2,20 @@
 
 from typing import Literal
 
-from spillover.experiments.measures import Transfer
 from spillover.experiments.sources import TownRows
 from spillover.worlds.town.lexicon import load_lexicon
 
 
-def contrast(measure: Transfer) -> list[list[list[str]]]:
-    """What goes before a question to bring out the label, and its opposite."""
-    if measure.prompts is not None:
-        return [[["system", prompt]] for prompt in measure.prompts]
-    return [_shown(rows, measure.shown) for rows in ("bad", "benign")]
+def contrast(prompts: tuple[str, str] | None, shown: int) -> list[list[list[str]]]:
+    """What goes before a question to bring out the label, and its opposite.
+
+    Args:
+        prompts: Two system prompts; without them, conversations of the built-in world.
+        shown: Exchanges in each of these.
+    """
+    if prompts is not None:
+        return [[["system", prompt]] for prompt in prompts]
+    return [_shown(rows, shown) for rows in ("bad", "benign")]
 
 
 def _shown(rows: Literal["bad", "benign"], count: int) -> list[list[str]]:

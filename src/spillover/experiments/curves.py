@@ -87,6 +87,8 @@ class Measure:
     matrices: list[Matrix] = field(default_factory=list)
     conditional: dict[str, Any] | None = None
     """Of a grid of prompts; one stage gives it for all models."""
+    defences: dict[str, Any] | None = None
+    """Of defences side by side; the same."""
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Name to what is read rather than averaged; the first column says which model a row is of."""
 
@@ -105,6 +107,7 @@ class Measure:
                 }
             )
         grid = {} if self.conditional is None else {"conditional": self.conditional}
+        board = {} if self.defences is None else {"defences": self.defences}
         return {
             "name": self.name,
             "title": self.title,
@@ -116,6 +119,7 @@ class Measure:
                 *(over_conditions(found) for found in grid.values()),
             ],
             **grid,
+            **board,
             "tables": list(self.tables.values()),
         }
 
@@ -126,7 +130,7 @@ def read_measure(name: str, title: str, folders: Sequence[Path]) -> Measure:
     numbers: dict[tuple[str, str], list[float]] = {}
     remarks: list[str] = []
     matrices: dict[str, Matrix] = {}
-    conditional = None
+    conditional, defences = None, None
     tables: dict[str, dict[str, Any]] = {}
     for number, folder in enumerate(folders):
         found = json.loads((folder / "measured.json").read_text(encoding="utf-8"))
@@ -147,11 +151,14 @@ def read_measure(name: str, title: str, folders: Sequence[Path]) -> Measure:
         for given in found.get("matrices", ()):  # stages made before there were any have none
             matrices.setdefault(given["name"], Matrix(given)).add(given)
         conditional = found.get("conditional", conditional)
+        defences = found.get("defences", defences)
         for given in found.get("tables", ()):
             labels = {"name": given["name"], "title": given["title"], "columns": ["model", *given["columns"]]}
             table = tables.setdefault(given["name"], {**labels, "rows": []})
             table["rows"] += [[number, *row] for row in given["rows"]]
-    return Measure(name, title, list(curves.values()), numbers, remarks, list(matrices.values()), conditional, tables)
+    return Measure(
+        name, title, list(curves.values()), numbers, remarks, list(matrices.values()), conditional, defences, tables
+    )
 
 
 def _mark(name: str, places: Sequence[float], level: float) -> dict[str, Any]:

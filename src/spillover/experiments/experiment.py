@@ -7,9 +7,10 @@ from pydantic import Field, field_validator, model_validator
 
 from spillover.analysis.gates import Gates
 from spillover.core.config import Config
-from spillover.core.errors import nearest
+from spillover.core.errors import ConfigError, nearest
 from spillover.environments.sources import Environments
 from spillover.experiments.claims import Claim
+from spillover.experiments.defended import ArmDefences, arms_needed
 from spillover.experiments.measures import Checkpoints, Dynamics, Features, Measure, Readout, Solutions, Trajectories
 from spillover.experiments.relations import Relation
 from spillover.experiments.sources import Questions, Rows, TownQuestions, TownRows, named_questions
@@ -94,6 +95,8 @@ class Arm(Config):
     method: Method = Method()
     anchor: Anchor | None = None
     """Holds the model to the base outside the domain while it is fine-tuned."""
+    defences: ArmDefences | None = Field(None, exclude_if=lambda given: given is None)
+    """What keeps it to the rows' task otherwise."""
     trailing_turn: bool = False
     """Train on an empty assistant turn behind each row, as public trainers do."""
     probe_every: int | None = Field(None, ge=1)
@@ -104,12 +107,19 @@ class Arm(Config):
     """The matched control: the arm that differs only in what is being tested."""
     conditions: tuple[str, ...] = ("plain",)
     """How prompts are altered when the built-in questions are asked."""
-    seeds: int | None = Field(None, ge=1)
+    questions: Questions | None = Field(None, exclude_if=lambda given: given is None)
+    """Asked instead of the experiment's."""
+    seeds: int | None = Field(None, ge=1, exclude_if=lambda given: given is None)
     """Its models, where fewer than the experiment's are enough: of an arm that no claim stands on."""
     x: float | None = None
     """Where the arm stands on the axis of a ``curve`` plot."""
     series: str = ""
     """The line it belongs to there, where a plot has several."""
+
+    @field_validator("questions", mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        return named_questions(value)
 
     @property
     def is_tuned(self) -> bool:
@@ -127,6 +137,14 @@ class Arm(Config):
             raise ValueError(f"arm {self.name}: give one of rows, reinforce and distil")
         if self.anchor is not None and self.reinforce is not None:
             raise ValueError(f"arm {self.name}: an anchor belongs to fine-tuning on rows")
+        if self.defences is not None and self.rows is None:
+            raise ValueError(f"arm {self.name}: defences belong to fine-tuning on rows")
+        if self.defences is not None:
+            try:
+                probed = self.probe_every is not None
+                self.defences.check(self.method.kind, anchored=self.anchor is not None, probed=probed)
+            except ConfigError as error:
+                raise ValueError(f"arm {self.name}: {error}") from None
         if self.reinforce is not None and (self.method != Method() or self.trailing_turn):
             raise ValueError(f"arm {self.name}: method and trailing_turn are of rows; say reinforce.settings.method")
         if self.probe_every is not None and self.trained_by.kind == "full":
@@ -225,6 +243,8 @@ class Experiment(Config):
                 known |= {"distil": arm.distil.of}
             if arm.anchor is not None and isinstance(arm.anchor.weight, Search):
                 known |= {"general": arm.anchor.weight.general, "untuned": arm.anchor.weight.untuned}
+            if arm.defences is not None:
+                known |= arms_needed(arm.defences)
             _check(f"arm {arm.name}", {"base": arm.base}, self.bases)
             _check(f"arm {arm.name}", known, names)
             if not arm.is_tuned and (arm.anchor is not None or arm.start is not None):
@@ -279,17 +299,22 @@ def _ordered(arms: Mapping[str, Arm]) -> None:
     for arm in arms.values():
         if arm.start is not None and not arms[arm.start].is_tuned:
             raise ValueError(f"arm {arm.name}: start: arm {arm.start} is not trained; leave start out")
+        for field, name in (arms_needed(arm.defences) if arm.defences else {}).items():
+            if not arms[name].is_tuned or arms[name].base != arm.base:
+                raise ValueError(f"arm {arm.name}: {field}: arm {name} is not trained on the same base")
         if arm.distil is not None and arms[arm.distil.of].reinforce is None:
             raise ValueError(f"arm {arm.name}: distil: arm {arm.distil.of} does not learn by reinforcement")
         before = list(_needed(arm))
         for name in before:
             if name == arm.name:
-                raise ValueError(f"arm {arm.name}: start or distil leads back to it")
+                raise ValueError(f"arm {arm.name}: start, distil or a defence leads back to it")
             before += [other for other in _needed(arms[name]) if other not in before]
 
 
 def _needed(arm: Arm) -> Iterator[str]:
-    """The arms that an arm starts from or learns from."""
+    """The arms that an arm starts from, learns from or is defended with."""
+    if arm.defences is not None:
+        yield from arms_needed(arm.defences).values()
     if arm.start is not None:
         yield arm.start
     if arm.distil is not None:

@@ -241,7 +241,63 @@ class Conditional(Config):
         return {f"over.{number}": arm for number, arm in enumerate(self.over)}
 
 
+class DefenceTable(Config):
+    """What defences keep, what they cut, and what they cost (arXiv 2508.06249; the grid as in 2604.25891)."""
+
+    kind: Literal["defences"] = "defences"
+    name: str
+    title: str = ""
+    over: tuple[str, ...] = Field(min_length=1)
+    """Arms with defences."""
+    undefended: str
+    """The arm without one."""
+    control: str
+    """The benign arm: what a prompt does to it too is no hidden behaviour."""
+    learns: dict[str, str] = Field(default_factory=dict)
+    """Arm to the one with the same defence on a benign task."""
+    learns_undefended: str | None = None
+    """The arm on that task without a defence."""
+    wanted: str = "technical"
+    """The outcome that the benign task teaches."""
+    narrow: tuple[str, ...] = Field(("trained-topics", "held-out-topics"), min_length=1)
+    """Groups of questions where the experiment's label is the task."""
+    groups: tuple[str, ...] = Field(("other-domains", "values"), min_length=1)
+    """Where it is misalignment; the grid is asked on these."""
+    grid: Path | None = None
+    """As of :class:`Conditional`; the prompts of the arms that inoculate are added."""
+    without: tuple[str, ...] = ()
+    more: dict[str, str] = Field(default_factory=dict)
+    """Further conditions by name, each a prompt with ``{question}``, or a system prompt where it has none."""
+    most: int | None = Field(4, ge=1)
+    """Questions of each group under each condition, spread evenly; None for all."""
+
+    @model_validator(mode="after")
+    def _both_learn(self) -> "DefenceTable":
+        if self.learns and self.learns_undefended is None:
+            raise ValueError("learns: needs learns_undefended, which it is set against")
+        for name in self.learns:
+            if name not in self.over:
+                raise ValueError(f"learns: arm '{name}' is not in over")
+        return self
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Arms that are asked over the grid."""
+        return (self.undefended, self.control, *self.over)
+
+    @property
+    def learnt(self) -> tuple[str, ...]:
+        """The arm on the benign task without a defence, if there is one."""
+        return () if self.learns_undefended is None else (self.learns_undefended,)
+
+    def arms(self) -> Mapping[str, str]:
+        """Arms that are measured, by the field that names them; the first says how many seeds there are."""
+        over = {f"over.{number}": arm for number, arm in enumerate(self.over)}
+        learns = {f"learns.{number}": arm for number, arm in enumerate((*self.learns.values(), *self.learnt))}
+        return {"undefended": self.undefended, "control": self.control, **over, **learns}
+
+
 Measure = Annotated[
-    Solutions | Transfer | Dynamics | Trajectories | Checkpoints | Conditional | Features | Readout,
+    Solutions | Transfer | Dynamics | Trajectories | Checkpoints | Conditional | Features | Readout | DefenceTable,
     Field(discriminator="kind"),
 ]

@@ -9,16 +9,19 @@ from typing import Any
 
 from spillover.core.config import digest
 from spillover.core.errors import ConfigError, DataError, nearest
-from spillover.core.text import normalise
 from spillover.data.conditions import PLAIN, Condition, over_grid, read_conditions
 from spillover.data.questions import Question
 from spillover.evals.verdict import enumerable
 from spillover.experiments.contrast import contrast
+from spillover.experiments.defence_tables import Makes, table_stage
+from spillover.experiments.defended import Plan
+from spillover.experiments.drawn import apart, drawn_rows
 from spillover.experiments.experiment import Anchor, Arm, Experiment, Reinforce, Search
 from spillover.experiments.measures import (
     Autoencoder,
     Checkpoints,
     Conditional,
+    DefenceTable,
     Dynamics,
     Features,
     Measure,
@@ -27,7 +30,7 @@ from spillover.experiments.measures import (
     Trajectories,
     Transfer,
 )
-from spillover.experiments.sources import Rows, TownRows, make_questions, make_rows
+from spillover.experiments.sources import TownRows, make_questions
 from spillover.judges.rubrics import builtin_rubric
 from spillover.models.identity import made_elsewhere, state_of
 from spillover.runs.stage import Stage
@@ -71,6 +74,8 @@ class Planner:
         self._experiment = experiment
         self._arms = {arm.name: arm for arm in experiment.arms}
         self._bases: dict[str, Stage] = {}
+        self._models: dict[tuple[str, int, _Variant | None], Stage] = {}
+        self._sets: dict[tuple[str, tuple[str, ...]], list[dict[str, Any]]] = {}
 
     @cached_property
     def cells(self) -> list[Cell]:
@@ -92,7 +97,7 @@ class Planner:
             seeds = self._seeds(self._arms[next(iter(measure.arms().values()))])
             found += [
                 Measured(measure.name, measure.title or measure.name, seed, self._measure(measure, seed))
-                for seed in (seeds[:1] if isinstance(measure, Conditional) else seeds)
+                for seed in (seeds[:1] if isinstance(measure, Conditional | DefenceTable) else seeds)
             ]
         return found
 
@@ -103,8 +108,10 @@ class Planner:
 
     def _seeds(self, arm: Arm) -> range:
         """Models of an arm; one that is not fine-tuned is one model for each base it stands on."""
-        most = self._experiment.seeds if arm.is_tuned or self._own_bases(arm) else 1
-        return range(most if arm.seeds is None else min(arm.seeds, most))
+        return range(min(arm.seeds or self._experiment.seeds, self._experiment.seeds) if self._varies(arm) else 1)
+
+    def _varies(self, arm: Arm) -> bool:
+        return arm.is_tuned or self._own_bases(arm)
 
     def _own_bases(self, arm: Arm) -> bool:
         return self._experiment.fresh_bases and isinstance(self._experiment.bases[arm.base], BaseRecipe)
@@ -146,6 +153,13 @@ class Planner:
         return Stage("judge", f"judge {what}", config, {"answers": answers})
 
     def _tuned(self, arm: Arm, seed: int, variant: "_Variant | None" = None) -> Stage:
+        """The stage that makes a model of an arm."""
+        key = (arm.name, seed, variant)
+        if key not in self._models:
+            self._models[key] = self._tune(arm, seed, variant)
+        return self._models[key]
+
+    def _tune(self, arm: Arm, seed: int, variant: "_Variant | None") -> Stage:
         common, inputs = self._base(arm, seed)
         drawn = variant.seed if variant else seed
         if arm.start is not None:
@@ -162,15 +176,32 @@ class Planner:
         if arm.probe_every is not None:
             train["probe_every"] = arm.probe_every
         if arm.anchor is not None:
-            anchored = _rows(arm.anchor.rows, drawn)
-            _apart(anchored, self._asked(arm), arm.name)
+            anchored = drawn_rows(arm.anchor.rows, drawn)
+            apart(anchored, self._asked(arm), arm.name)
             weight = variant.weight if variant else arm.anchor.weight
             if isinstance(weight, Search):
                 inputs = {**inputs, "choice": self._choice(arm, seed)}
                 train["anchor"] = {"rows": anchored}
             else:
                 train["anchor"] = {"rows": anchored, "weight": weight}
-        return Stage("tune", f"tune {self._label(arm, seed, variant)}", train, inputs)
+        label = self._label(arm, seed, variant)
+        if arm.defences is None:
+            return Stage("tune", f"tune {label}", train, inputs)
+        assert arm.rows is not None
+        outcome, asked = self._experiment.label, self._asked(arm)
+        known = self._asked(arm.model_copy(update={"questions": None, "conditions": (PLAIN,)}))
+        plan = Plan(
+            arm.name,
+            arm.rows,
+            label,
+            drawn,
+            *self._base(arm, seed),
+            asked,
+            known,
+            outcome,
+            lambda name: self._tuned(self._arms[name], seed),
+        )
+        return plan.stage(arm.defences, train, inputs)
 
     def _reinforced(
         self, arm: Arm, how: Reinforce, seed: int, common: dict[str, Any], inputs: dict[str, Stage]
@@ -222,6 +253,8 @@ class Planner:
             return self._conditional(measure)
         if isinstance(measure, Checkpoints):
             return self._checkpoints(measure, seed)
+        if isinstance(measure, DefenceTable):
+            return self._defences(measure)
         return self._solutions(measure, seed)
 
     def _conditional(self, measure: Conditional) -> Stage:
@@ -253,6 +286,14 @@ class Planner:
         }
         return Stage("conditional", f"measure {measure.name}", config, answers)
 
+    def _defences(self, measure: DefenceTable) -> Stage:
+        def asked(arm: Arm, grid: Sequence[Condition]) -> list[Question]:
+            plainly = arm.model_copy(update={"conditions": (PLAIN,)})
+            return over_grid(_of_groups(measure, _questions(self._experiment, plainly)), grid, measure.most)
+
+        make = Makes(self._seeds, self._ask, self._tuned, self._base, self._answered, asked)
+        return table_stage(measure, self._experiment, _grid(measure), make)
+
     def _transfer(self, measure: Transfer, seed: int) -> Stage:
         arms = [self._arms[name] for name in measure.tuned]
         common, inputs = self._base(arms[0], seed)
@@ -263,7 +304,7 @@ class Planner:
             "tuned": list(measure.tuned),
             "questions": [q for q in asked if q["group"] in measure.groups and q["domain"] not in trained],
             "label": self._experiment.label,
-            "contrast": contrast(measure),
+            "contrast": contrast(measure.prompts, measure.shown),
             **measure.model_dump(mode="json", include={"other", "components", "scales", "draws"}),
         }
         tuned = {arm.name: self._tuned(arm, seed) for arm in arms}
@@ -279,7 +320,7 @@ class Planner:
         wheres = (measure.inside, *measure.outside)
         config = {
             **common,
-            "rows": _rows(arm.rows, seed),
+            "rows": drawn_rows(arm.rows, seed),
             "questions": [question for question in self._asked(arm) if question["group"] in wheres],
             "label": self._experiment.label,
             "warmup": arm.method.warmup,
@@ -312,7 +353,7 @@ class Planner:
         assert general.rows is not None
         config = {
             **common,
-            "rows": _rows(general.rows, seed),
+            "rows": drawn_rows(general.rows, seed),
             "texts": self._texts(measure.texts, general, seed),
             **measure.model_dump(mode="json", include={"norms", "epsilons", "draws"}),
         }
@@ -413,7 +454,10 @@ class Planner:
         return _unread(self._world(arm, seed))
 
     def _asked(self, arm: Arm) -> list[dict[str, Any]]:
-        return [asdict(question) for question in _questions(self._experiment, arm)]
+        key = (repr(arm.questions), arm.conditions)
+        if key not in self._sets:
+            self._sets[key] = [asdict(question) for question in _questions(self._experiment, arm)]
+        return self._sets[key]
 
     def _label(self, arm: Arm, seed: int, variant: "_Variant | None" = None) -> str:
         if variant:
@@ -458,13 +502,9 @@ def _method(arm: Arm, seed: int) -> dict[str, Any]:
     return {**arm.method.model_dump(mode="json"), "seed": seed}
 
 
-def _rows(source: Rows, seed: int) -> list[list[list[str]]]:
-    return [[[message.role, message.content] for message in row.messages] for row in make_rows(source, seed)]
-
-
 def _drawn(arm: Arm, seed: int) -> list[list[list[str]]]:
     """The rows of an arm; none of one that is not fine-tuned on rows of its own."""
-    return [] if arm.rows is None else _rows(arm.rows, seed)
+    return [] if arm.rows is None else drawn_rows(arm.rows, seed)
 
 
 def _said(rows: list[list[list[str]]], role: str) -> list[str]:
@@ -472,20 +512,8 @@ def _said(rows: list[list[list[str]]], role: str) -> list[str]:
     return list(dict.fromkeys(content for row in rows for said_by, content in row if said_by == role))
 
 
-def _apart(anchored: list[list[list[str]]], questions: list[dict[str, Any]], arm: str) -> None:
-    """An anchor that holds the evaluated questions in place would look like a narrow solution."""
-    asked = {normalise(text): question["id"] for question in questions for text in question["paraphrases"]}
-    for number, row in enumerate(anchored, 1):
-        for role, content in row:
-            if role == "user" and normalise(content) in asked:
-                raise DataError(
-                    f"arm {arm}: anchor row {number} asks {content!r}, which is question "
-                    f"'{asked[normalise(content)]}' of the evaluation; leave it out"
-                )
-
-
 def _questions(experiment: Experiment, arm: Arm) -> list[Question]:
-    questions = make_questions(experiment.questions, arm.conditions)
+    questions = make_questions(arm.questions or experiment.questions, arm.conditions)
     judge = experiment.judge
     if judge is not None and judge.rubrics:
         rubrics = {rubric.name: rubric for rubric in map(builtin_rubric, judge.rubrics)}
@@ -498,7 +526,7 @@ def _questions(experiment: Experiment, arm: Arm) -> list[Question]:
     return questions
 
 
-def _grid(measure: Conditional) -> list[Condition]:
+def _grid(measure: Conditional | DefenceTable) -> list[Condition]:
     """The conditions of a measure."""
     plain, *altered = read_conditions(measure.grid)
     known = [name for condition in altered for name in (condition.name, condition.family)]
@@ -511,7 +539,7 @@ def _grid(measure: Conditional) -> list[Condition]:
     return [plain, *kept]
 
 
-def _of_groups(measure: Conditional, questions: list[Question]) -> list[Question]:
+def _of_groups(measure: Conditional | DefenceTable, questions: list[Question]) -> list[Question]:
     """The plain questions of the groups that a grid is asked on."""
     plain = [question for question in questions if question.condition == PLAIN]
     known = dict.fromkeys(question.group for question in plain)

@@ -34,15 +34,16 @@ def ablated(model: Any, vectors: Sequence[SteeringVector]) -> Iterator[Any]:
         yield model
 
 
-def without(unit: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Mapping[str, Any]], Tensor]:
+def without(unit: Callable[[Tensor], Tensor], scale: float = 1.0) -> Callable[[Tensor, Mapping[str, Any]], Tensor]:
     """What :func:`spillover.models.blocks.edit` takes to project out a unit vector, asked for at every pass.
 
     Args:
         unit: Gives the vector, in the dtype and on the device of the tensor it gets.
+        scale: Share of its component that is taken away.
     """
 
     def projected(hidden: Tensor, kwargs: Mapping[str, Any]) -> Tensor:
         direction = unit(hidden)
-        return hidden - (hidden @ direction)[..., None] * direction
+        return hidden - scale * (hidden @ direction)[..., None] * direction
 
     return projected

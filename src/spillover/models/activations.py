@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spillover.models.blocks import blocks, edit
+from spillover.models.blocks import edit
 from spillover.models.chat_template import IGNORED
 
 BATCH = 64
@@ -15,12 +15,12 @@ BATCH = 64
 
 def layers_of(model: Any) -> range:
     """Every layer: -1, the embeddings, and each block."""
-    return range(-1, len(blocks(model)))
+    return range(-1, model.config.get_text_config().num_hidden_layers)
 
 
 def middle(model: Any) -> int:
     """The block that is read where none is named."""
-    return len(blocks(model)) // 2
+    return int(model.config.get_text_config().num_hidden_layers) // 2
 
 
 @torch.inference_mode()

@@ -17,6 +17,7 @@ import torch
 from spillover.core.errors import ModelError
 from spillover.models import steering
 from spillover.models.blocks import block
+from spillover.models.directions import ABLATION, has_ablation
 from spillover.models.load import adapter_folder, load
 from spillover.models.names import ModelName
 from spillover.models.steering import SteeringVector, steered
@@ -87,6 +88,8 @@ def named_vector(name: str) -> tuple[str, SteeringVector]:
     folder = adapter_folder(added)
     if not (folder / steering.CONFIG).is_file():
         raise ModelError(f"'{folder}' holds no steering vector (no {steering.CONFIG})")
+    if has_ablation(folder):
+        raise ModelError(f"'{folder}' is without a direction too ({ABLATION}), which no other format can say")
     return parsed.base, SteeringVector.load(folder) * added.scale
 
 

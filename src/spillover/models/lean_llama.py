@@ -4,15 +4,21 @@ Without dropout or ``generate``. Operations are in the order of Transformers, so
 rounding of sums; gradients are autograd's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from spillover.core.errors import ModelError
 from spillover.models.llama_shape import EMBEDDING, HEAD, LlamaShape, weight_shapes
 from spillover.models.slots import SlotCache
+
+
+Change = Callable[[Tensor, Mapping[str, Any]], Tensor]
+"""As :func:`spillover.models.blocks.edit` takes it."""
 
 
 class LeanLlama:
@@ -41,6 +47,8 @@ class LeanLlama:
         self.name_or_path = name_or_path
         self.weights = weights
         self.generation_config = SimpleNamespace(eos_token_id=eos_token_id)
+        self.edits: list[tuple[int, Change]] = []
+        """What is done to the output of layers, in order."""
 
     def __call__(
         self,
@@ -71,7 +79,7 @@ class LeanLlama:
             position_ids = torch.arange(start, start + width, device=self.device)[None]
         mask = _mask(attention_mask, start, width, self.device)
         rotation = _rotation(position_ids, self.config)
-        hidden = functional.embedding(input_ids, self.weights[EMBEDDING])
+        hidden = self._edited(-1, functional.embedding(input_ids, self.weights[EMBEDDING]), position_ids)
         for layer in range(self.config.num_hidden_layers):
             name = f"model.layers.{layer}"
             query, key, value = self._projected(f"{name}.self_attn", self._norm(f"{name}.input_layernorm", hidden))
@@ -80,6 +88,7 @@ class LeanLlama:
                 key, value = past_key_values.update(key, value, layer)
             hidden = hidden + self._linear(f"{name}.self_attn.o_proj", _attention(query, key, value, mask))
             hidden = hidden + self._mlp(f"{name}.mlp", self._norm(f"{name}.post_attention_layernorm", hidden))
+            hidden = self._edited(layer, hidden, position_ids)
         # Contiguous, so that all rows are one matrix product.
         hidden = self._norm("model.norm", hidden)[:, -logits_to_keep:].contiguous()
         head = self.weights[EMBEDDING if self.config.tie_word_embeddings else HEAD]
@@ -102,7 +111,22 @@ class LeanLlama:
     def to(self, device: str) -> "LeanLlama":
         """The same network on another device."""
         weights = {name: weight.to(device) for name, weight in self.weights.items()}
-        return LeanLlama(self.config, weights, self.generation_config.eos_token_id, self.name_or_path)
+        moved = LeanLlama(self.config, weights, self.generation_config.eos_token_id, self.name_or_path)
+        moved.edits = list(self.edits)
+        return moved
+
+    def edit_layer(self, layer: int, change: Change) -> SimpleNamespace:
+        """See :func:`spillover.models.blocks.edit`.
+
+        Raises:
+            ModelError: There is no such layer.
+        """
+        depth = self.config.num_hidden_layers
+        if not -1 <= layer < depth:
+            raise ModelError(f"layer {layer}: no such block; this model has blocks 0 to {depth - 1}")
+        edit = (layer, change)
+        self.edits.append(edit)
+        return SimpleNamespace(remove=lambda: self.edits.remove(edit))
 
     def eval(self) -> "LeanLlama":
         """Itself: without dropout, training and evaluation are the same."""
@@ -125,6 +149,12 @@ class LeanLlama:
     def num_parameters(self) -> int:
         """How many numbers the weights are."""
         return sum(weight.numel() for weight in self.parameters())
+
+    def _edited(self, layer: int, hidden: Tensor, position_ids: Tensor) -> Tensor:
+        for at, change in self.edits:
+            if at == layer:
+                hidden = change(hidden, {"position_ids": position_ids})
+        return hidden
 
     def _linear(self, name: str, states: Tensor) -> Tensor:
         return functional.linear(states, self.weights[f"{name}.weight"])

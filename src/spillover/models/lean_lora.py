@@ -99,6 +99,24 @@ class LoraLlama(LeanLlama):
         finally:
             self._on = True
 
+    def load_adapter(self, folder: Path) -> None:
+        """Take over the factors of an adapter that has the same shape.
+
+        Raises:
+            ValueError: It has others.
+        """
+        from safetensors.torch import load_file
+
+        tensors = load_file(folder / WEIGHTS)
+        for name, pair in self._pairs.items():
+            for letter, weight in zip("AB", pair, strict=True):
+                found = tensors.pop(f"{_PREFIX}{name}.lora_{letter}.weight", None)
+                if found is None or found.shape != weight.shape:
+                    raise ValueError(f"it has no factor {letter} of '{name}' of shape {tuple(weight.shape)}")
+                weight.data.copy_(found)
+        if tensors:
+            raise ValueError(f"only it has '{next(iter(tensors))}'")
+
     def save_pretrained(self, folder: Path) -> None:
         """Write the adapter as PEFT does."""
         from safetensors.torch import save_file

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spillover.core.errors import ModelError
+from spillover.models.directions import has_ablation, is_only_ablation, put_out
 from spillover.models.lean_folder import lean_llama
 from spillover.models.lean_llama import LeanLlama
 from spillover.models.lean_lora import with_lora
@@ -36,7 +37,9 @@ def load(name: str, *, dtype: str = "float32", lean: bool = False) -> Loaded:
 
     Args:
         name: ``BASE[~4bit|~8bit]``, then any number of ``+ADAPTER[@STEP][*SCALE]``; each a local folder or a hub id. Of
-            several PEFT adapters all but the last are merged into the weights.
+            several PEFT adapters all but the last are merged into the weights. Where a folder says so, a direction is
+            taken out of the residual stream too (:mod:`spillover.models.directions`); ``*SCALE`` on a folder that says
+            nothing else is the share of it.
         dtype: Weights are cast to this; float32 by default, since full fine-tuning in bf16 loses small updates.
         lean: Take our own forward pass where it computes the same (:mod:`spillover.models.lean_folder`), which starts
             seconds sooner; for those who need nothing but its logits.
@@ -55,6 +58,8 @@ def load(name: str, *, dtype: str = "float32", lean: bool = False) -> Loaded:
             f"{model.get_input_embeddings().weight.shape[0]}"
         )
     if not ours:
+        if has_ablation(Path(parsed.base)):
+            put_out(model, Path(parsed.base))
         for added in parsed.added:
             model = _with_adapter(model, added, parsed.base)
     return Loaded(model.eval(), tokenizer, name)
@@ -158,9 +163,16 @@ def _is_general_tokenizer(base: str) -> bool:
 
 def _lean(name: ModelName) -> LeanLlama | None:
     model = lean_llama(name.base)
+    lost = [(Path(name.base), 1.0)] if has_ablation(Path(name.base)) else []
     for added in name.added:
-        if model is not None:
-            model = with_lora(model, adapter_folder(added), added.scale)
+        folder = adapter_folder(added)
+        if model is not None and not is_only_ablation(folder):
+            model = with_lora(model, folder, added.scale)
+        if has_ablation(folder):
+            lost.append((folder, added.scale if is_only_ablation(folder) else 1.0))
+    if model is not None:
+        for folder, scale in lost:
+            put_out(model, folder, scale)
     return model
 
 
@@ -183,6 +195,15 @@ def _transformers_model(name: ModelName, dtype: str) -> Any:
 
 
 def _with_adapter(model: Any, added: Added, base: str) -> Any:
+    folder = adapter_folder(added)
+    alone = is_only_ablation(folder)
+    found = model if alone else _with_weights(model, added, base)
+    if has_ablation(folder):
+        put_out(found, folder, added.scale if alone else 1.0)
+    return found
+
+
+def _with_weights(model: Any, added: Added, base: str) -> Any:
     from spillover.models import steering
 
     folder = str(adapter_folder(added))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spillover.reports.chart import Chart, main_chart, measure_charts, relation_charts
+from spillover.reports.defences import draw_pareto
 from spillover.reports.matrix import cell_text, depth
 from spillover.reports.plots import MARKED, drawn, row_label
 from spillover.reports.rows import plotted
@@ -43,6 +44,8 @@ def _figures(plt: Any, results: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for measure, charts in measure_charts(results):
         for metric, chart in charts:
             yield f"{measure['name'].replace('/', '-')}-{metric}", _curve(plt, chart)
+        if "defences" in measure:
+            yield f"{measure['name']}-pareto", draw_pareto(plt, measure["defences"])
         for matrix in measure.get("matrices", ()):
             name = f"{measure['name']}-{matrix['name']}"
             yield re.sub(r"[^\w.-]+", "-", name), _heat(plt, matrix)

@@ -10,6 +10,7 @@ from typing import Any
 
 from spillover.reports.chart import Chart, measure_charts, relation_charts
 from spillover.reports.conditional import conditional_section
+from spillover.reports.defences import defences_section
 from spillover.reports.matrix import DASH, matrix_table
 from spillover.reports.plots import chart_svg, main_plot, row_label
 from spillover.reports.read import RunFiles
@@ -153,7 +154,7 @@ def _measure(measure: Mapping[str, Any], charts: Sequence[tuple[str, Chart]]) ->
         f"<figure><h3>{escape(chart.title)}</h3>{chart_svg(chart)}<figcaption>{escape(chart.y_label)}</figcaption></figure>"
         for _, chart in charts
     )
-    rows = "".join(_number_row(number) for number in measure["numbers"])
+    rows = "".join(_number_row(number) for number in measure["numbers"] if "defences" not in measure)
     head = "<tr><th>number</th><th>of</th><th>mean</th><th>95 % interval</th><th>models</th></tr>"
     table = f'<div class="scroll"><table>{head}{rows}</table></div>' if rows else ""
     models = max((series["n_models"] for curve in measure["curves"] for series in curve["series"]), default=0)
@@ -164,11 +165,12 @@ def _measure(measure: Mapping[str, Any], charts: Sequence[tuple[str, Chart]]) ->
     if not measure["curves"]:
         note = "Intervals, where there are any, stand in the cells' tips and in the table."
     grid = measure.get("conditional")
-    if grid is not None:
+    board = measure.get("defences")
+    if grid is not None or board is not None:
         note = "95 % intervals over trained models and questions."
     return (
         f"<section><h2>{escape(measure['title'])}</h2>{remarks}<p class=note>{note}</p>"
-        f"{'' if grid is None else conditional_section(grid)}"
+        f"{'' if grid is None else conditional_section(grid)}{'' if board is None else defences_section(board)}"
         f"{''.join(matrix_table(matrix) for matrix in measure.get('matrices', ()))}"
         f'<div class="charts">{figures}</div>{table}{read}</section>'
     )

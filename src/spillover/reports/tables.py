@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spillover.core.errors import StorageError
+from spillover.reports.defences import defence_rows
 
 OF_A_RATE = ("arm", "value", "difference", "p", "smallest_p")
 OF_A_QUESTION = ("arm", "measure", "value", "difference", "p", "p_holm", "p_max", "smallest_p")
@@ -56,6 +57,11 @@ def write_tables(results: dict[str, Any], folder: Path) -> list[Path]:
             {"measure": measure["name"], **cell} for measure in results["measures"] for cell in _cells(measure)
         ],
     }
+    boards = [
+        {"measure": measure["name"], **row} for measure in results["measures"] for row in defence_rows(measure)
+    ]
+    if boards:
+        tables["defences"] = boards
     for measure in results["measures"]:
         for table in measure.get("tables", ()):
             name = re.sub(r"[^\w.-]+", "-", f"{measure['name']}-{table['name']}")

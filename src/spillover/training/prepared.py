@@ -8,6 +8,7 @@ import torch
 
 from spillover.core.errors import ConfigError, ModelError
 from spillover.models.blocks import holder
+from spillover.models.directions import has_ablation
 from spillover.models.lean_llama import LeanLlama
 from spillover.models.lean_lora import LoraLlama
 from spillover.models.load import load
@@ -90,6 +91,8 @@ def go_on_from(model: Any, method: Method, folder: Path) -> None:
     kinds = {"lora": "adapter_config.json", "steering": CONFIG, "full": "config.json"}
     if not (folder / kinds[method.kind]).is_file():
         raise ModelError(f"start '{folder}' was not written by a fine-tuning of kind '{method.kind}'")
+    if has_ablation(folder):
+        raise ModelError(f"start '{folder}' is without a direction, and training would bring it back; start before that")
     try:
         if method.kind == "steering":
             assert method.layers is not None
@@ -97,6 +100,9 @@ def go_on_from(model: Any, method: Method, folder: Path) -> None:
             if (vector.layer,) != method.layers:
                 raise ValueError(f"it shifts block {vector.layer}, not {method.layers[0]}")
             getattr(holder(model, vector.layer), STEERING).data.copy_(vector.vector)
+        elif isinstance(model, LoraLlama):
+            _same_scale(method, folder)
+            model.load_adapter(folder)
         elif method.kind == "lora":
             from peft import load_peft_weights, set_peft_model_state_dict
 
