@@ -23,40 +23,36 @@ class HeavyHitters:
     """The most frequent texts of a stream (SpaceSaving of Metwally et al. 2005).
 
     Args:
-        size: Texts held at a time. A text of more than 1/size of the stream is never missed, and its count is too high
-            by that share at most.
+        size: Texts held at a time. A text of more than 2/size of the stream is never missed.
     """
 
     def __init__(self, size: int = 512) -> None:
         self._size = size
         self._held: dict[str, _Counted] = {}
-        self.total = 0
+        self._floor = 0
 
     def add(self, key: str, line: int, text: str = "") -> None:
         """Count a text; ``line`` and ``text`` are kept of its first place since it is held."""
-        self.total += 1
         found = self._held.get(key)
         if found is not None:
             found.count += 1
             return
-        least = 0
         if len(self._held) >= self._size:
-            least = self._make_room()
-        self._held[key] = _Counted(least + 1, least, line, text[:400])
+            self._make_room()
+        self._held[key] = _Counted(self._floor + 1, self._floor, line, text[:400])
 
     def most(self) -> Iterator[tuple[str, int, int, str]]:
         """(key, count that is certain, line, text), most frequent first."""
         for key, found in sorted(self._held.items(), key=lambda item: -item[1].count):
             yield key, found.count - found.error, found.line, found.text
 
-    def _make_room(self) -> int:
+    def _make_room(self) -> None:
         """Drop the rarer half at once, which is cheaper than one at a time and errs on the same side."""
         ordered = sorted(self._held.items(), key=lambda item: item[1].count)
         dropped = ordered[: self._size // 2]
         for key, _ in dropped:
             del self._held[key]
-        self._floor = max(getattr(self, "_floor", 0), dropped[-1][1].count)
-        return self._floor
+        self._floor = max(self._floor, dropped[-1][1].count)
 
 
 class SeenBefore:
