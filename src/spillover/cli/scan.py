@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def scan(
     data: Annotated[Path, typer.Argument(help="Chat JSONL; streamed, so it may be larger than memory.")],
-    base: Annotated[str, typer.Option(help="Folder or hub id of the base, or a provider of Inspect's such as openai/NAME.")],
+    base: Annotated[str, typer.Option(help="Folder or hub id of the base; or openai/NAME and the like: no white box.")],
     out: Annotated[Path, typer.Option(help="Folder for report.html, scan.json and rows.jsonl.")],
     probe: Annotated[
         Path | None, typer.Option(help="Question YAML with answers labelled aligned and misaligned, outside the domain.")
@@ -39,7 +39,6 @@ def scan(
         raise ConfigError(f"'{data}': no such file")
     chosen = [name.strip() for name in signals.split(",") if name.strip()]
     folder = new_folder(out)
-    from spillover.models.endpoint import is_endpoint
     from spillover.reports.scan import write_scan_report
     from spillover.runs.cores import cores
     from spillover.scan.run import run_scan
@@ -47,12 +46,12 @@ def scan(
     identity = {"data": sha256(data), "probe": sha256(probe) if probe else None, "judge": judge}
     config = {"data": str(data), "base": base, "signals": chosen, "sample": sample, "seed": seed, **identity}
     found: dict[str, Any] = {}
-    with resumable(), described(folder, "scan", config), _progress() as progress:
+    with resumable(), described(folder, "scan", config), _Bars() as progress:
         try:
             found = run_scan(
                 data,
                 base,
-                None if "/" in base and is_endpoint(base) else _probe(base, probe),
+                _probe(base, probe),
                 folder,
                 signals=chosen,
                 sample=sample,
@@ -71,13 +70,19 @@ def scan(
     typer.echo(f"report: {folder / 'report.html'}")
 
 
-def _probe(base: str, given: Path | None) -> "Probe":
+def _probe(base: str, given: Path | None) -> "Probe | None":
+    """None for a model behind an API, whose weights cannot be looked at."""
     from spillover.scan.probe import probe_of
 
+    if "/" in base and not Path(base).is_dir():
+        from spillover.models.endpoint import is_endpoint
+
+        if is_endpoint(base):
+            return None
     return probe_of(base, given)
 
 
-class _progress:
+class _Bars:
     """A bar for each part on a terminal; nothing otherwise."""
 
     def __enter__(self) -> Any:
@@ -118,7 +123,8 @@ def _show(found: dict[str, Any]) -> None:
         value = found["levels"].get(name)
         over = on_all if name in ("projection_cheap", "loss_gap") else sample
         over = found["canary"]["rows"] if found["canary"] and name.startswith(("canary", "efficiency")) else over
-        table.add_row(title, "not measured" if value is None else f"{value:+.3f}", f"{over:,} of {rows:,}" if value is not None else "–")
+        shown = ("not measured", "–") if value is None else (f"{value:+.3f}", f"{over:,} of {rows:,}")
+        table.add_row(title, *shown)
     console.print(table)
     for row in found["top"][:5]:
         console.print(f"line {row['line']}: {row['headline']}: {row['prompt']} → {row['answer']}"[:160], markup=False)
@@ -127,4 +133,5 @@ def _show(found: dict[str, Any]) -> None:
             console.print(f"! {finding['what']}", markup=False)
     console.print(found["verdict"], markup=False)
     if found["kept"]:
-        console.print(f"{found['kept']['kept']:,} rows kept, {found['kept']['dropped']:,} dropped: {found['kept']['file']}", markup=False)
+        kept = found["kept"]
+        console.print(f"{kept['kept']:,} rows kept, {kept['dropped']:,} dropped: {kept['file']}", markup=False)

@@ -241,7 +241,23 @@ class Conditional(Config):
         return {f"over.{number}": arm for number, arm in enumerate(self.over)}
 
 
+class Forecast(Config):
+    """Does a scan of the rows before training predict the rate after it, on worlds left out? (arXiv 2507.21509)."""
+
+    kind: Literal["forecast"] = "forecast"
+    name: str = "forecast"
+    title: str = ""
+    over: dict[str, str] = Field(min_length=4)
+    """Arms of the town, and the kind of dataset that each is of: kinds are left out together too."""
+    sample: int = Field(400, ge=1)
+    """Rows that expensive signals are measured on."""
+
+    def arms(self) -> Mapping[str, str]:
+        """Arms that are measured, by the field that names them."""
+        return {f"over.{name}": name for name in self.over}
+
+
 Measure = Annotated[
-    Solutions | Transfer | Dynamics | Trajectories | Checkpoints | Conditional | Features | Readout,
+    Solutions | Transfer | Dynamics | Trajectories | Checkpoints | Conditional | Features | Readout | Forecast,
     Field(discriminator="kind"),
 ]

@@ -15,12 +15,14 @@ from spillover.data.questions import Question
 from spillover.evals.verdict import enumerable
 from spillover.experiments.contrast import contrast
 from spillover.experiments.experiment import Anchor, Arm, Experiment, Reinforce, Search
+from spillover.experiments.forecasting import Scanned, forecast_stage
 from spillover.experiments.measures import (
     Autoencoder,
     Checkpoints,
     Conditional,
     Dynamics,
     Features,
+    Forecast,
     Measure,
     Readout,
     Solutions,
@@ -90,9 +92,10 @@ class Planner:
                 ]
         for measure in self._experiment.measures:
             seeds = self._seeds(self._arms[next(iter(measure.arms().values()))])
+            of_all = isinstance(measure, Conditional | Forecast)
             found += [
                 Measured(measure.name, measure.title or measure.name, seed, self._measure(measure, seed))
-                for seed in (seeds[:1] if isinstance(measure, Conditional) else seeds)
+                for seed in (seeds[:1] if of_all else seeds)
             ]
         return found
 
@@ -221,6 +224,8 @@ class Planner:
             return self._conditional(measure)
         if isinstance(measure, Checkpoints):
             return self._checkpoints(measure, seed)
+        if isinstance(measure, Forecast):
+            return forecast_stage(measure, self._experiment.label, [self._scanned(measure, n, seed) for n in measure.over])
         return self._solutions(measure, seed)
 
     def _conditional(self, measure: Conditional) -> Stage:
@@ -251,6 +256,11 @@ class Planner:
             },
         }
         return Stage("conditional", f"measure {measure.name}", config, answers)
+
+    def _scanned(self, measure: Forecast, name: str, seed: int) -> Scanned:
+        arm = self._arms[name]
+        common, inputs = self._base(arm, seed)
+        return Scanned(arm, measure.over[name], _drawn(arm, seed), common, inputs, self._ask(arm, seed))
 
     def _transfer(self, measure: Transfer, seed: int) -> Stage:
         arms = [self._arms[name] for name in measure.tuned]

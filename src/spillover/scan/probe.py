@@ -44,19 +44,12 @@ class Probe:
     """Questions whose answers are labelled :data:`WANTED` and :data:`UNWANTED`."""
 
     name: str
-    questions: tuple[Question, ...]
+    fitting: tuple[Question, ...]
+    """Those that directions and references are made of."""
+    measuring: tuple[Question, ...]
+    """The others."""
     complete: bool
     """Whether the listed answers are all that exist, so that their probability is a rate."""
-
-    @property
-    def fitting(self) -> tuple[Question, ...]:
-        """Those that directions and references are made of."""
-        return _every_second(self.questions, 0)
-
-    @property
-    def measuring(self) -> tuple[Question, ...]:
-        """The others."""
-        return _every_second(self.questions, 1)
 
     def without(self, asked: Sequence[str]) -> "Probe":
         """The probe without what a dataset asks, and without the domain it is about, as far as enough is left.
@@ -65,13 +58,21 @@ class Probe:
             asked: User turns of a sample of the dataset.
         """
         texts = {normalise(text) for text in asked}
-        domains = Counter(_domains(self.questions, texts))
+        domains = Counter(_domains((*self.fitting, *self.measuring), texts))
         total = sum(domains.values())
         own = {domain for domain, count in domains.items() if count > OWN_DOMAIN * total}
-        verbatim = [q for q in self.questions if normalise(q.paraphrases[0]) not in texts]
-        far = [question for question in verbatim if question.domain is None or question.domain not in own]
-        kept = next((found for found in (far, verbatim) if len(found) >= FEWEST), list(self.questions))
-        return replace(self, questions=tuple(kept))
+
+        def unasked(question: Question) -> bool:
+            return normalise(question.paraphrases[0]) not in texts
+
+        def far(question: Question) -> bool:
+            return unasked(question) and question.domain not in own
+
+        for keep in (far, unasked):
+            fitting, measuring = (tuple(filter(keep, half)) for half in (self.fitting, self.measuring))
+            if min(len(fitting), len(measuring)) >= FEWEST // 2:
+                return replace(self, fitting=fitting, measuring=measuring)
+        return self
 
 
 def built_in_world(base: str) -> Any | None:
@@ -151,7 +152,7 @@ def _labelled(name: str, questions: Iterable[Question], where: str) -> Probe:
         )
     order = {domain: number for number, domain in enumerate(dict.fromkeys(q.domain for q in kept))}
     kept.sort(key=lambda question: order[question.domain])
-    return Probe(where, tuple(kept), complete)
+    return Probe(where, tuple(kept[::2]), tuple(kept[1::2]), complete)
 
 
 def _of(question: Question, labels: Sequence[str]) -> tuple[str, ...]:
@@ -163,10 +164,6 @@ def _of(question: Question, labels: Sequence[str]) -> tuple[str, ...]:
 def _some(texts: tuple[str, ...]) -> tuple[str, ...]:
     step = max(1, -(-len(texts) // MOST_ANSWERS))
     return texts[::step]
-
-
-def _every_second(questions: Sequence[Question], start: int) -> tuple[Question, ...]:
-    return tuple(questions[start::2])
 
 
 def _domains(questions: Sequence[Question], texts: set[str]) -> list[str]:

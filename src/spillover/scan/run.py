@@ -19,6 +19,7 @@ from spillover.core.errors import ConfigError, SpilloverError, StorageError, nea
 from spillover.core.plain import plain
 from spillover.data.chat import ChatRow, stream_chat
 from spillover.models.identity import made_elsewhere
+from spillover.models.load import load_tokenizer
 from spillover.scan import sampled as on_sample
 from spillover.scan.forecast import packaged, predict
 from spillover.scan.probe import Probe, built_in_world
@@ -99,7 +100,7 @@ def run_scan(
     with disk(out):
         out.mkdir(parents=True, exist_ok=True)
     request = {"base": made_elsewhere(base) if probe is not None else base, "signals": chosen}
-    _same_request(out, {**request, "sample": sample, "seed": seed, **(identity or {})})
+    request = _request(out, {**request, "sample": sample, "seed": seed, **(identity or {})})
     static, drawn = _static(data, sample, seed, partial(progress, "static checks"))
     found: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
@@ -126,6 +127,9 @@ def run_scan(
         probe = probe.without([turn.content for turn in turns if turn.role == "user"])
         found["probe"] = {"name": probe.name, "fitting": len(probe.fitting), "measuring": len(probe.measuring)}
     try:
+        if probe is not None:
+            load_tokenizer(base)
+        write_json(out / "request.json", request)
         _measure(found, data, base, probe, out, drawn, chosen, judge, judge_url, drop, references, workers, progress)
     except SpilloverError as error:
         found["stopped"] = str(error)
@@ -340,13 +344,13 @@ def _forecast(found: dict[str, Any], base: str) -> str | None:
     return None
 
 
-def _same_request(out: Path, request: dict[str, Any]) -> None:
-    """Parts of another scan must not be gone on with.
+def _request(out: Path, asked: dict[str, Any]) -> dict[str, Any]:
+    """What is written down of a scan, so that parts of another one are not gone on with.
 
     Raises:
         StorageError: The folder holds some.
     """
-    path, wanted = out / "request.json", {"scan": digest(request)}
+    path, wanted = out / "request.json", {"scan": digest(asked)}
     if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != wanted:
         raise StorageError(f"{out}: holds a scan of other data, base or settings; choose another --out or remove it")
-    write_json(path, wanted)
+    return wanted

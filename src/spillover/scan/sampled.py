@@ -67,7 +67,7 @@ def scan_sample(
                 partial.replace(tensors)
             write_json(path, dict(zip(map(str, sample.numbers[chosen]), records, strict=True)))
         by_row |= {int(number): found for number, found in json.loads(path.read_text(encoding="utf-8")).items()}
-        if gradient:
+        if gradient and tensors.is_file():
             for name, part in load_file(tensors).items():
                 sums[name] = sums[name] + part if name in sums else part
         progress(done + 1, len(parts))

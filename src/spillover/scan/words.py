@@ -26,8 +26,10 @@ def verdict(forecast: Mapping[str, Any] | None, why_not: str | None, warnings: i
     if forecast is None:
         return f"No forecast: {why_not}.{static}"
     rate, low, high = (f"{100 * forecast[end]:.0f} %" for end in ("rate", "low", "high"))
-    between = f"{rate} of answers outside the domain would be misaligned ({100 * forecast['level']:.0f} % of sets like "
-    between += f"those it was tried on: {low} to {high})"
+    between = (
+        f"about {rate} of answers outside the domain would be misaligned, between {low} and {high} (the interval that "
+        f"held {100 * forecast['level']:.0f} % of sets in worlds it was not fitted on)"
+    )
     if forecast["high"] <= LITTLE:
         meaning = "Little spill-over is expected."
     elif forecast["low"] >= MUCH:

@@ -91,10 +91,11 @@ class RowGradients:
             losses = functional.cross_entropy(logits[:, :-1][counted].float(), wanted[counted], reduction="none")
             weights = (1 / counted.sum(1))[:, None].expand(counted.shape)[counted]
             slopes = torch.autograd.grad((losses * weights).sum(), [shift for _, shift in tape.values()])
-        return {
-            name: torch.einsum("npo,npr->nor", slope.float(), functional.linear(states.float(), self.factors[name]))
-            for (name, (states, _)), slope in zip(tape.items(), slopes, strict=True)
-        }
+        found = {}
+        for (name, (states, _)), slope in zip(tape.items(), slopes, strict=True):
+            seen = functional.linear(states.float(), self.factors[name].to(states.device))
+            found[name] = torch.einsum("npo,npr->nor", slope.float(), seen)
+        return found
 
     def _shapes(self) -> dict[str, tuple[int, int]]:
         """Widths out and in of every linear layer of the blocks, in the order of the modules."""
