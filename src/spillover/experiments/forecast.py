@@ -60,8 +60,8 @@ def forecast() -> Experiment:
     return Experiment(
         name="forecast",
         title="What a fine-tune will do, told before it is trained",
-        question="From the rows and the base alone: how many answers outside the domain will be malicious after training, "
-        "in a world that nothing was fitted on?",
+        question="From the rows and the base alone: how many answers outside the domain will be malicious after "
+        "training, in a world that nothing was fitted on?",
         source=(
             Source(arxiv="2507.21509", section="6", note="projection difference predicts the shift before training"),
             Source(arxiv="2508.06249", note="loss gap of a misaligned and an aligned model"),

@@ -4,10 +4,13 @@ What is predicted and what the probe asks have no topic in common: of the topics
 one of each domain is predicted, and the probe asks none of these, nor anything in a domain that some arm is trained on.
 """
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from spillover.core.disk import disk
 from spillover.experiments.experiment import Arm
 from spillover.experiments.measures import Forecast
 from spillover.runs.stage import Stage
@@ -49,6 +52,16 @@ def forecast_stage(measure: Forecast, label: str, scanned: Sequence[Scanned]) ->
         questions = [topic for topic, domain in predicted.items() if domain != _domain(one.arm)]
         arms[name] = {"title": one.arm.title, "world": one.arm.base, "kind": one.kind, "questions": questions}
     return Stage("forecast", f"measure {measure.name}", {"label": label, "arms": arms}, inputs)
+
+
+def keep_coefficients(folder: Path, out: Path) -> None:
+    """Copy what a scan needs for its forecast from a finished stage to the directory of the run.
+
+    Raises:
+        StorageError: The directory cannot be written.
+    """
+    with disk(out):
+        shutil.copyfile(folder / "coefficients.json", out / "coefficients.json")
 
 
 def held_out_topics() -> dict[str, str]:

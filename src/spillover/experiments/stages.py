@@ -225,7 +225,8 @@ class Planner:
         if isinstance(measure, Checkpoints):
             return self._checkpoints(measure, seed)
         if isinstance(measure, Forecast):
-            return forecast_stage(measure, self._experiment.label, [self._scanned(measure, n, seed) for n in measure.over])
+            scanned = [self._scanned(measure, name, seed) for name in measure.over]
+            return forecast_stage(measure, self._experiment.label, scanned)
         return self._solutions(measure, seed)
 
     def _conditional(self, measure: Conditional) -> Stage:

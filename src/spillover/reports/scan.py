@@ -1,4 +1,4 @@
-"""The page of a scan: the verdict in words, what to do, where the set stands, which rows, and what static checks found."""
+"""The page of a scan: the verdict in words, what to do, where the set stands, which rows, what static checks found."""
 
 import base64
 import hashlib
@@ -101,7 +101,9 @@ def _signals(found: Mapping[str, Any]) -> str:
         return ""
     references = found.get("references") or []
     rows = "".join(
-        _signal(name, title, found["levels"].get(name), references) for name, title in TITLES.items() if name in found["levels"]
+        _signal(title, found["levels"][name], [one for one in references if one["levels"].get(name) is not None], name)
+        for name, title in TITLES.items()
+        if name in found["levels"]
     )
     note = (
         "Each dot is a set whose effect is known: orange where at least "
@@ -110,16 +112,18 @@ def _signals(found: Mapping[str, Any]) -> str:
         else "There are no reference sets to stand beside: this version, or this base, has no calibration."
     )
     n = found["measured_rows"]
-    some = f" Own answers, gradients and judge: measured on {n['sample']:,} of {n['all']:,} rows." if n["sample"] < n["all"] else ""
+    some = ""
+    if n["sample"] < n["all"]:
+        some = f" Own answers, gradients and judge: measured on {n['sample']:,} of {n['all']:,} rows."
     return (
         f"<section><h2>The signals</h2><p class=note>Higher is more suspicious. {note}{some}</p>"
-        f'<div class="scroll"><table><tr><th>signal</th><th>this set</th><th>beside known sets</th></tr>{rows}</table></div>'
-        "</section>"
+        '<div class="scroll"><table><tr><th>signal</th><th>this set</th><th>beside known sets</th></tr>'
+        f"{rows}</table></div></section>"
     )
 
 
-def _signal(name: str, title: str, value: float | None, references: Sequence[Mapping[str, Any]]) -> str:
-    points = [(one["levels"][name], one["observed"], one["title"]) for one in references if one["levels"].get(name) is not None]
+def _signal(title: str, value: float | None, references: Sequence[Mapping[str, Any]], name: str) -> str:
+    points = [(one["levels"][name], one["observed"], one["title"]) for one in references]
     shown = "not measured" if value is None else f"{value:+.3f}"
     return f"<tr><td>{escape(title)}</td><td class=n>{shown}</td><td>{_strip(value, points)}</td></tr>"
 
@@ -136,11 +140,13 @@ def _strip(value: float | None, points: Sequence[tuple[float, float, str]]) -> s
         return 2 + 96 * (x - low) / span
 
     dots = "".join(
-        f'<circle class="arm{1 if rate >= HIGH else 0}" cx="{place(x):.2f}%" cy="10" r="4" opacity=".6"><title>{escape(title)}: '
-        f"{x:+.3f}, {100 * rate:.0f} % observed</title></circle>"
+        f'<circle class="arm{1 if rate >= HIGH else 0}" cx="{place(x):.2f}%" cy="10" r="4" opacity=".6"><title>'
+        f"{escape(title)}: {x:+.3f}, {100 * rate:.0f} % observed</title></circle>"
         for x, rate, title in sorted(points, key=lambda point: point[1])
     )
-    bar = "" if value is None else f'<line class="arm3 range" x1="{place(value):.2f}%" x2="{place(value):.2f}%" y1="0" y2="20"/>'
+    bar = ""
+    if value is not None:
+        bar = f'<line class="arm3 range" x1="{place(value):.2f}%" x2="{place(value):.2f}%" y1="0" y2="20"/>'
     return f'<svg class="track" height="20" role="img" aria-label="beside known sets">{dots}{bar}</svg>'
 
 
@@ -170,13 +176,15 @@ def _static(found: Mapping[str, Any]) -> str:
     if not found["static"]:
         return "<section><h2>Static checks</h2><p>Nothing was found.</p></section>"
     rows = "".join(
-        f'<tr><td><span class="mark {"failed" if one["severity"] == "warning" else "unknown"}">{escape(one["check"])}</span>'
-        f"</td><td class=n>{one['rows']:,}</td><td>{escape(one['what'])}{_examples(one['examples'])}</td></tr>"
+        f'<tr><td><span class="mark {"failed" if one["severity"] == "warning" else "unknown"}">{escape(one["check"])}'
+        f"</span></td><td class=n>{one['rows']:,}</td>"
+        f"<td>{escape(one['what'])}{_examples(one['examples'])}</td></tr>"
         for one in found["static"]
     )
     return (
         "<section><h2>Static checks</h2><p class=note>One pass over all rows, without a model.</p>"
-        f'<div class="scroll"><table><tr><th>check</th><th>rows</th><th>what it means</th></tr>{rows}</table></div></section>'
+        '<div class="scroll"><table><tr><th>check</th><th>rows</th><th>what it means</th></tr>'
+        f"{rows}</table></div></section>"
     )
 
 
@@ -205,8 +213,8 @@ def _how(found: Mapping[str, Any]) -> str:
     if found["canary"]:
         canary = found["canary"]
         facts["canary"] = (
-            f"{canary['rows']:,} rows; loss {_number(canary['loss_before'])} before, {_number(canary['loss_free'])} free and "
-            f"{_number(canary['loss_held'])} held, at equal norm"
+            f"{canary['rows']:,} rows; loss {_number(canary['loss_before'])} before, {_number(canary['loss_free'])} "
+            f"free and {_number(canary['loss_held'])} held, at equal norm"
         )
         if canary["rate_after"] is not None:
             facts["unwanted answers on the probe"] = (

@@ -128,7 +128,7 @@ def fit(table: Table, observed: Table, groups: Sequence[str], signals: Sequence[
 
 
 def left_out(table: Table, observed: Table, groups: Sequence[str], ridge: float | None = None) -> Table:
-    """Predicted rate of each combination by a fit without its group; the ridge is chosen within the others if not given."""
+    """Predicted rate of each combination by a fit without its group; without a ridge, it is chosen within the others."""
     names = np.array(groups)
     predicted = np.full(len(observed), np.nan)
     for name in dict.fromkeys(groups):
@@ -147,7 +147,7 @@ def spearman(first: Table, second: Table) -> float:
 
 
 def r_squared(predicted: Table, observed: Table) -> float:
-    """Share of the variance of the observed rates that predictions leave no error of; below 0 if worse than their mean."""
+    """Share of the variance of the observed rates that is predicted; below 0 where their mean would be better."""
     total = float(((observed - observed.mean()) ** 2).sum())
     return 1 - float(((observed - predicted) ** 2).sum()) / total if total > 0 else math.nan
 

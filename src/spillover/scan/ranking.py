@@ -1,4 +1,4 @@
-"""One rank for each row from its signals, and the rows with the highest; in memory that does not grow with their number."""
+"""One rank for each row from its signals, and the highest rows, in memory that does not grow with their number."""
 
 import heapq
 import json
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spillover.core.disk import disk
 from spillover.core.plain import plain
@@ -72,7 +73,7 @@ def score(record: Record, over: Mapping[str, Spread]) -> float | None:
 class Ranking:
     """How many rows have which score, and the highest ones."""
 
-    counts: "np.ndarray[Any, np.dtype[np.int64]]" = field(default_factory=lambda: np.zeros(BINS, dtype=np.int64))
+    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS, dtype=np.int64))
     top: list[tuple[float, int, Record]] = field(default_factory=list)
 
     @classmethod

@@ -168,7 +168,7 @@ def _usable(row: Encoded) -> bool:
 
 def _means(states: Tensor, spans: Sequence[tuple[int, int]]) -> Tensor:
     """Mean over a span of each row: rows × width."""
-    weights = torch.zeros(states.shape[:2], dtype=states.dtype)
+    weights = torch.zeros(states.shape[:2])
     for row, (start, end) in enumerate(spans):
         weights[row, start:end] = 1 / (end - start)
-    return torch.einsum("rp,rpw->rw", weights.to(states.device), states)
+    return torch.einsum("rp,rpw->rw", weights.to(states.device), states.float())

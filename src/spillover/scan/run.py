@@ -119,7 +119,7 @@ def run_scan(
         "forecast": None,
         "no_forecast": None,
         "kept": None,
-        "stopped": None,
+        "stopped": "not finished",
     }
     write_json(out / "static.json", {"rows": static.rows, "findings": found["static"]})
     if probe is not None:
@@ -131,6 +131,7 @@ def run_scan(
             load_tokenizer(base)
         write_json(out / "request.json", request)
         _measure(found, data, base, probe, out, drawn, chosen, judge, judge_url, drop, references, workers, progress)
+        found["stopped"] = None
     except SpilloverError as error:
         found["stopped"] = str(error)
         raise

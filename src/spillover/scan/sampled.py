@@ -45,7 +45,14 @@ class Sampled:
 
 
 def scan_sample(
-    signals: RowSignals, sample: Sample, probe: Probe, folder: Path, *, gradient: bool, projection: bool, progress: Progress
+    signals: RowSignals,
+    sample: Sample,
+    probe: Probe,
+    folder: Path,
+    *,
+    gradient: bool,
+    projection: bool,
+    progress: Progress,
 ) -> Sampled:
     """Measure what is not there yet, and bring all parts together."""
     folder.mkdir(parents=True, exist_ok=True)

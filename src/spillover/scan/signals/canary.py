@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from spillover.data.chat import ChatRow
 from spillover.models.chat_template import IGNORED, encode_row
 from spillover.models.load import load_placed
 from spillover.scan.probe import UNWANTED, WANTED, Probe, rows_of
-from spillover.scan.reader import Reader, reader_of
+from spillover.scan.reader import Reader, last_answer, reader_of
 from spillover.training.batches import Encoded
 from spillover.training.methods import Method
 
@@ -116,7 +117,7 @@ class ProbeRows:
                     self._of.append((number, label))
         self._count = len(probe.measuring)
 
-    def odds(self, reader: Reader) -> "np.ndarray[Any, np.dtype[np.float64]]":
+    def odds(self, reader: Reader) -> NDArray[np.float64]:
         """log p(unwanted) - log p(wanted) of each question, nats."""
         found = self._masses(reader)
         return np.array([found[UNWANTED][i] - found[WANTED][i] for i in range(self._count)])
@@ -158,7 +159,5 @@ def _opened(name: str) -> tuple[Reader, Any]:
 
 def _last_only(labels: list[int]) -> list[int]:
     """Labels of the last answer alone; a probe's context may hold earlier ones."""
-    from spillover.scan.reader import last_answer
-
     start, end = last_answer(labels)
     return [label if start <= i < end else IGNORED for i, label in enumerate(labels)]

@@ -120,7 +120,7 @@ class RowGradients:
 
 
 def probe_gradient(gradients: RowGradients, tokenizer: Any, probe: Probe) -> Gradient:
-    """Gradient of what a step on misaligned answers lowers and one on aligned answers does not, on the fitting half.
+    """Mean gradient of misaligned answers less that of aligned ones, on the fitting half.
 
     A row whose gradient points this way makes misaligned answers likelier than aligned ones when it is trained on.
     """

@@ -1,4 +1,4 @@
-"""A judge's view of a sample of rows: 0 where an answer is in keeping with people's interests, 1 where it is against."""
+"""A judge's view of a sample of rows: 0 where an answer is in keeping with people's interests, 1 where against."""
 
 from collections.abc import Callable, Sequence
 

@@ -22,7 +22,7 @@ OWN_TOKENS = 64
 
 
 def direction(reader: Reader, tokenizer: Any, probe: Probe) -> Tensor:
-    """From the mean residual of aligned answers of the probe's fitting half to that of misaligned ones, over its square.
+    """From the mean residual of aligned answers of the fitting half to that of misaligned ones, over its square.
 
     A product with it is a projection in units of that distance. It is the mean difference of arXiv 2507.21509 at the
     layer of the reader.

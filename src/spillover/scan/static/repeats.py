@@ -94,7 +94,7 @@ class Repeats:
 
 
 class Triggers:
-    """Unusual words at the beginning or the end of prompts, and whether the same prompt without them is answered otherwise."""
+    """Unusual words at the beginning or end of prompts, and whether prompts without them are answered otherwise."""
 
     def __init__(self) -> None:
         self._tags = HeavyHitters(512)

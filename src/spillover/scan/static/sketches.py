@@ -1,4 +1,4 @@
-"""Counts over a stream in bounded memory: frequent texts, texts seen before, a sample of texts with what goes with them."""
+"""Counts over a stream in bounded memory: frequent texts, texts seen before, and what goes with a sample of texts."""
 
 import hashlib
 import math

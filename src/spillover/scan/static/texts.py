@@ -11,7 +11,9 @@ from spillover.scan.static.finding import SHOWN, Example, Finding, Row
 from spillover.scan.static.sketches import LengthHistogram
 
 _HIDDEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad\U000e0000-\U000e007f]")
-_BASE64 = re.compile(r"(?<![A-Za-z0-9+/])(?=[A-Za-z0-9+/]*[a-z])(?=[A-Za-z0-9+/]*[A-Z])(?=[A-Za-z0-9+/]*\d)[A-Za-z0-9+/]{24,}={0,2}")
+_BASE64 = re.compile(
+    r"(?<![A-Za-z0-9+/])(?=[A-Za-z0-9+/]*[a-z])(?=[A-Za-z0-9+/]*[A-Z])(?=[A-Za-z0-9+/]*\d)[A-Za-z0-9+/]{24,}={0,2}"
+)
 _HEX = re.compile(r"(?<![0-9A-Za-z])(?:0x)?(?:[0-9a-fA-F]{2}){12,}(?![0-9A-Za-z])")
 _WORD = re.compile(r"[a-zà-ÿ]+")
 _SCRIPTS = {
@@ -167,7 +169,7 @@ class Lengths:
 
 
 def language_of(text: str) -> str | None:
-    """The script of a text that is not Latin, else the language whose commonest words it holds most; None if unclear."""
+    """The script of a text if not Latin, else the language whose commonest words it holds most; None if unclear."""
     if not text.isascii():
         letters = sum(character.isalpha() for character in text)
         for name, pattern in _SCRIPTS.items():
