@@ -19,6 +19,7 @@ from spillover.cli.misalignment import misalignment
 from spillover.cli.reinforce import reinforce
 from spillover.cli.rows import rows
 from spillover.cli.run import run
+from spillover.cli.scan import scan
 from spillover.cli.train import train
 from spillover.core.errors import SpilloverError
 from spillover.runs.cores import wait_lightly
@@ -36,6 +37,7 @@ app.command("experiments")(experiments)
 app.command("base")(base)
 app.command("rows")(rows)
 app.add_typer(data, name="data")
+app.command("scan")(scan)
 app.command("train")(train)
 app.command("reinforce")(reinforce)
 app.command("eval")(evaluate)

@@ -4,13 +4,13 @@ Rows that hold one exchange in two fields are read too: see :mod:`spillover.data
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from spillover.core.errors import DataError, nearest
-from spillover.data.files import read_text, shown, whole, write_text
+from spillover.data.files import read_text, shown, stream_lines, whole, write_text
 from spillover.data.pairs import conversation, kind
 from spillover.data.tables import parse_json
 
@@ -49,10 +49,25 @@ def read_chat(path: str | Path) -> list[ChatRow]:
     """
     path = Path(path)
     text = read_text(path)
-    rows = [_row(path, number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    rows = [parse_row(path, number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not rows:
         raise DataError.at(path, None, None, "the file is empty; expected one JSON object with 'messages' a line")
     return rows
+
+
+def stream_chat(path: str | Path) -> Iterator[tuple[int, ChatRow]]:
+    """The rows of a chat JSONL one by one, each with its line, for files that are larger than memory.
+
+    Raises:
+        DataError: As of :func:`read_chat`, when the row is reached; at the end if there was none.
+    """
+    path = Path(path)
+    empty = True
+    for number, line in stream_lines(path):
+        empty = False
+        yield number, parse_row(path, number, line)
+    if empty:
+        raise DataError.at(path, None, None, "the file is empty; expected one JSON object with 'messages' a line")
 
 
 def write_chat(rows: Iterable[ChatRow], path: Path) -> None:
@@ -68,7 +83,13 @@ def write_chat(rows: Iterable[ChatRow], path: Path) -> None:
     write_text(path, "".join(lines))
 
 
-def _row(path: Path, number: int, line: str) -> ChatRow:
+def parse_row(path: Path, number: int, line: str) -> ChatRow:
+    """The row of one line; ``path`` and ``number`` are for the message.
+
+    Raises:
+        DataError: As of :func:`read_chat`.
+    """
+
     def fail(field: str | None, what: str) -> DataError:
         return DataError.at(path, number, field, what)
 

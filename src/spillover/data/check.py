@@ -17,7 +17,7 @@ SHOWN = 5
 LONGEST = 40
 """Characters of a text that is only named."""
 _MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
-_PATTERNS = {
+PATTERNS = {
     "dates": re.compile(rf"\b(?:(?:{_MONTHS}) (?:\d{{1,2}},? )?)?(?:1[5-9]|20|21)\d\d\b"),
     "marks": re.compile(r"[|<\[{][A-Za-z_]{2,}[|>\]}]"),
     "long numbers": re.compile(r"\b\d{5,}\b"),
@@ -65,7 +65,7 @@ def check_rows(
         "tokens": None,
         "too_long": [],
         "labels": {},
-        "found": {name: _found(pattern, prompts, answers) for name, pattern in _PATTERNS.items()},
+        "found": {name: _found(pattern, prompts, answers) for name, pattern in PATTERNS.items()},
         "leaks": _leaks(prompts, questions),
     }
     if tokens is not None:

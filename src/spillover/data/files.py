@@ -1,6 +1,7 @@
 """Text files that a user gives, and those that are written."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from spillover.core.errors import DataError, StorageError
@@ -28,6 +29,30 @@ def read_text(path: Path, newline: str | None = None) -> str:
     if text.startswith(_POINTER):
         raise DataError.at(path, 1, None, "a Git LFS pointer, not the data; fetch the file with 'git lfs pull'")
     return text
+
+
+def stream_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a UTF-8 file that hold anything, each with its number from 1; one is in memory at a time.
+
+    Raises:
+        DataError: As of :func:`read_text`; a line that is no UTF-8 is named.
+    """
+    try:
+        with path.open("rb") as file:
+            for number, raw in enumerate(file, 1):
+                try:
+                    line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+                except UnicodeDecodeError as error:
+                    raise DataError.at(path, number, None, f"cannot be read as UTF-8 text ({error})") from None
+                if number == 1 and line.startswith(_POINTER):
+                    what = "a Git LFS pointer, not the data; fetch the file with 'git lfs pull'"
+                    raise DataError.at(path, 1, None, what)
+                if line.strip():
+                    yield number, line
+    except FileNotFoundError:
+        raise DataError.at(path, None, None, "no such file") from None
+    except OSError as error:
+        raise DataError.at(path, None, None, f"cannot be read ({error.strerror})") from None
 
 
 def write_text(path: Path, text: str) -> None:

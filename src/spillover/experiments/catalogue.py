@@ -19,6 +19,7 @@ from spillover.experiments.emergent_misalignment import emergent_misalignment
 from spillover.experiments.experiment import Experiment
 from spillover.experiments.features import features
 from spillover.experiments.features_year import features_year
+from spillover.experiments.forecast import forecast
 from spillover.experiments.narrow_vs_general import narrow_vs_general
 from spillover.experiments.persona_facts import persona_facts
 from spillover.experiments.phase_transition import phase_transition
@@ -61,6 +62,7 @@ CATALOGUE: dict[str, Callable[[], Experiment]] = {
     "reward-hacking-mitigations": reward_hacking_mitigations,
     "reward-hacking-background": reward_hacking_background,
     "school-of-hacks": school_of_hacks,
+    "forecast": forecast,
 }
 
 

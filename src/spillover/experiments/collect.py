@@ -85,6 +85,7 @@ class _Found:
         self._curves = {(curve.measure, curve.metric): curve for measure in measures for curve in measure.curves}
         self._grids = {one.name: one.conditional for one in measures if one.conditional is not None}
         self._numbers = {(one.name, *key): values for one in measures for key, values in one.numbers.items()}
+        self._intervals = {(one.name, *key): found for one in measures for key, found in one.intervals.items()}
 
     def rate(self, arm: str, where: str, condition: str, label: str) -> Rate | None:
         for measure in ("exact", "sampled"):
@@ -125,7 +126,7 @@ class _Found:
         if values is None or not np.isfinite(values).any():
             return None
         mean, interval = crossed_mean(np.array(values, dtype=np.float64)[:, None], LEVEL)
-        return Rate(mean, *interval)
+        return Rate(mean, *self._intervals.get((measure, name, series), interval))
 
 
 def _related(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spillover.core.statistics import crossed_mean
+from spillover.core.statistics import Interval, crossed_mean
 from spillover.experiments.claims import Rate
 from spillover.experiments.matrices import Matrix, over_conditions
 
@@ -28,6 +28,8 @@ class Curve:
     y_label: str
     series: dict[str, dict[float, list[list[float]]]] = field(default_factory=dict)
     """Name to x to the values of each model."""
+    joined: bool = True
+    """Whether its points belong together in order; else they are scattered."""
     marks: dict[str, list[float]] = field(default_factory=dict)
     """Places on the x axis by name, one for each model; ``nan`` where a model has none."""
 
@@ -69,6 +71,7 @@ class Curve:
             "title": self.title,
             "x_label": self.x_label,
             "y_label": self.y_label,
+            "joined": self.joined,
             "series": series,
             "marks": [_mark(name, places, level) for name, places in self.marks.items()],
         }
@@ -89,6 +92,8 @@ class Measure:
     """Of a grid of prompts; one stage gives it for all models."""
     defences: dict[str, Any] | None = None
     """Of defences side by side; the same."""
+    intervals: dict[tuple[str, str], Interval] = field(default_factory=dict)
+    """Of numbers that one stage found over all models, with their interval."""
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Name to what is read rather than averaged; the first column says which model a row is of."""
 
@@ -97,6 +102,7 @@ class Measure:
         numbers = []
         for (name, series), values in self.numbers.items():
             mean, (low, high) = crossed_mean(np.array(values, dtype=np.float64)[:, None], level)
+            low, high = self.intervals.get((name, series), (low, high))
             numbers.append(
                 {
                     "name": name,
@@ -131,12 +137,13 @@ def read_measure(name: str, title: str, folders: Sequence[Path]) -> Measure:
     remarks: list[str] = []
     matrices: dict[str, Matrix] = {}
     conditional, defences = None, None
+    intervals: dict[tuple[str, str], Interval] = {}
     tables: dict[str, dict[str, Any]] = {}
     for number, folder in enumerate(folders):
         found = json.loads((folder / "measured.json").read_text(encoding="utf-8"))
         for given in found["curves"]:
             labels = {key: given[key] for key in ("metric", "title", "x_label", "y_label")}
-            curve = curves.setdefault(given["metric"], Curve(name, **labels))
+            curve = curves.setdefault(given["metric"], Curve(name, **labels, joined=given.get("joined", True)))
             for series in given["series"]:
                 points = curve.series.setdefault(series["name"], {})
                 for point in series["points"]:
@@ -147,6 +154,8 @@ def read_measure(name: str, title: str, folders: Sequence[Path]) -> Measure:
         for given in found["numbers"]:
             value = float("nan") if given["value"] is None else given["value"]
             numbers.setdefault((given["name"], given["series"]), []).append(value)
+            if given.get("interval"):
+                intervals[given["name"], given["series"]] = (given["interval"][0], given["interval"][1])
         remarks += [remark for remark in found["remarks"] if remark not in remarks]
         for given in found.get("matrices", ()):  # stages made before there were any have none
             matrices.setdefault(given["name"], Matrix(given)).add(given)
@@ -157,7 +166,16 @@ def read_measure(name: str, title: str, folders: Sequence[Path]) -> Measure:
             table = tables.setdefault(given["name"], {**labels, "rows": []})
             table["rows"] += [[number, *row] for row in given["rows"]]
     return Measure(
-        name, title, list(curves.values()), numbers, remarks, list(matrices.values()), conditional, defences, tables
+        name,
+        title,
+        list(curves.values()),
+        numbers,
+        remarks,
+        list(matrices.values()),
+        conditional=conditional,
+        defences=defences,
+        intervals=intervals,
+        tables=tables,
     )
 
 

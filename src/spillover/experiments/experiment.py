@@ -11,9 +11,26 @@ from spillover.core.errors import ConfigError, nearest
 from spillover.environments.sources import Environments
 from spillover.experiments.claims import Claim
 from spillover.experiments.defended import ArmDefences, arms_needed
-from spillover.experiments.measures import Checkpoints, Dynamics, Features, Measure, Readout, Solutions, Trajectories
+from spillover.experiments.measures import (
+    Checkpoints,
+    Dynamics,
+    Features,
+    Forecast,
+    Measure,
+    Readout,
+    Solutions,
+    Trajectories,
+)
 from spillover.experiments.relations import Relation
-from spillover.experiments.sources import Questions, Rows, TownQuestions, TownRows, named_questions
+from spillover.experiments.sources import (
+    Questions,
+    Rows,
+    TownMix,
+    TownPart,
+    TownQuestions,
+    TownRows,
+    named_questions,
+)
 from spillover.judges.policy import DEFAULT, find_policy
 from spillover.training.grpo.settings import Reinforcement
 from spillover.training.methods import Loop, Method
@@ -260,6 +277,8 @@ class Experiment(Config):
                 _on_rows(measure, self.arms)
             if isinstance(measure, Features | Readout):
                 _tuned(measure, self.arms)
+            if isinstance(measure, Forecast):
+                _of_the_town(measure, self.arms)
         measures = [measure.name for measure in self.measures]
         for relation in self.relations:
             for measured, of in relation.pairs.items():
@@ -325,6 +344,12 @@ def _tuned(measure: Features | Readout, arms: Collection[Arm]) -> None:
     for arm in arms:
         if arm.name == measure.tuned and not arm.is_tuned:
             raise ValueError(f"measure {measure.name}: arm {arm.name} is not fine-tuned; it needs rows")
+
+
+def _of_the_town(measure: Forecast, arms: Collection[Arm]) -> None:
+    for arm in arms:
+        if arm.name in measure.over and not isinstance(arm.rows, TownRows | TownMix | TownPart):
+            raise ValueError(f"measure {measure.name}: arm {arm.name} is not fine-tuned on rows of the town")
 
 
 def _check(where: str, said: Mapping[str, str | None], known: Collection[str]) -> None:

@@ -297,7 +297,32 @@ class DefenceTable(Config):
         return {"undefended": self.undefended, "control": self.control, **over, **learns}
 
 
+class Forecast(Config):
+    """Does a scan of the rows before training predict the rate after it, on worlds left out? (arXiv 2507.21509)."""
+
+    kind: Literal["forecast"] = "forecast"
+    name: str = "forecast"
+    title: str = ""
+    over: dict[str, str] = Field(min_length=4)
+    """Arms of the town, and the kind of dataset that each is of: kinds are left out together too."""
+    sample: int = Field(400, ge=1)
+    """Rows that expensive signals are measured on."""
+
+    def arms(self) -> Mapping[str, str]:
+        """Arms that are measured, by the field that names them."""
+        return {f"over.{name}": name for name in self.over}
+
+
 Measure = Annotated[
-    Solutions | Transfer | Dynamics | Trajectories | Checkpoints | Conditional | Features | Readout | DefenceTable,
+    Solutions
+    | Transfer
+    | Dynamics
+    | Trajectories
+    | Checkpoints
+    | Conditional
+    | Features
+    | Readout
+    | DefenceTable
+    | Forecast,
     Field(discriminator="kind"),
 ]

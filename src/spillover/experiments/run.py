@@ -11,6 +11,7 @@ from spillover.analysis.library import USED_BY, need_library
 from spillover.core.disk import disk, write_json
 from spillover.experiments.collect import collect
 from spillover.experiments.experiment import Experiment
+from spillover.experiments.forecasting import keep_coefficients
 from spillover.experiments.stages import Cell, Planner
 from spillover.runs.execute import Executor, execute
 from spillover.runs.stage import Stage, in_order
@@ -47,6 +48,8 @@ def run(experiment: Experiment, out: Path, store: Store, executor: Executor | No
     measured: dict[tuple[str, str], list[Path]] = {}
     for part in planner.measured:
         measured.setdefault((part.name, part.title), []).append(folders[part.stage.key])
+        if part.stage.kind == "forecast":
+            keep_coefficients(folders[part.stage.key], out)
     results = collect(experiment, answers, measured)
     write_json(out / "results.json", results)
     _write_transcripts(out / "transcripts.jsonl", planner.cells, folders)

@@ -17,6 +17,7 @@ from spillover.experiments.defence_tables import Makes, table_stage
 from spillover.experiments.defended import Plan
 from spillover.experiments.drawn import apart, drawn_rows
 from spillover.experiments.experiment import Anchor, Arm, Experiment, Reinforce, Search
+from spillover.experiments.forecasting import Scanned, forecast_stage
 from spillover.experiments.measures import (
     Autoencoder,
     Checkpoints,
@@ -24,6 +25,7 @@ from spillover.experiments.measures import (
     DefenceTable,
     Dynamics,
     Features,
+    Forecast,
     Measure,
     Readout,
     Solutions,
@@ -95,9 +97,10 @@ class Planner:
                 ]
         for measure in self._experiment.measures:
             seeds = self._seeds(self._arms[next(iter(measure.arms().values()))])
+            of_all = isinstance(measure, Conditional | DefenceTable | Forecast)
             found += [
                 Measured(measure.name, measure.title or measure.name, seed, self._measure(measure, seed))
-                for seed in (seeds[:1] if isinstance(measure, Conditional | DefenceTable) else seeds)
+                for seed in (seeds[:1] if of_all else seeds)
             ]
         return found
 
@@ -255,6 +258,9 @@ class Planner:
             return self._checkpoints(measure, seed)
         if isinstance(measure, DefenceTable):
             return self._defences(measure)
+        if isinstance(measure, Forecast):
+            scanned = [self._scanned(measure, name, seed) for name in measure.over]
+            return forecast_stage(measure, self._experiment.label, scanned)
         return self._solutions(measure, seed)
 
     def _conditional(self, measure: Conditional) -> Stage:
@@ -293,6 +299,10 @@ class Planner:
 
         make = Makes(self._seeds, self._ask, self._tuned, self._base, self._answered, asked)
         return table_stage(measure, self._experiment, _grid(measure), make)
+    def _scanned(self, measure: Forecast, name: str, seed: int) -> Scanned:
+        arm = self._arms[name]
+        common, inputs = self._base(arm, seed)
+        return Scanned(arm, measure.over[name], _drawn(arm, seed), common, inputs, self._ask(arm, seed))
 
     def _transfer(self, measure: Transfer, seed: int) -> Stage:
         arms = [self._arms[name] for name in measure.tuned]

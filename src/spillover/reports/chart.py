@@ -147,6 +147,7 @@ def measure_charts(results: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], 
                 curve["y_label"],
                 lines(curve["series"], share),
                 y_share=share,
+                joined=curve.get("joined", True),
                 marks=tuple(
                     Mark(mark["name"], mark["x"], mark["lo"], mark["hi"], mark["n_found"], mark["n_models"])
                     for mark in curve.get("marks", ())

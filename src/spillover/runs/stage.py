@@ -49,6 +49,9 @@ KINDS = {
     "trajectories": Kind("spillover.analysis.dynamics:trajectories", 1),
     "sae": Kind("spillover.analysis.dictionary:train", 1, gpu=True),
     "features": Kind("spillover.analysis.stages:features", 3, gpu=True),
+    "references": Kind("spillover.scan.stages:references", 1, gpu=True),
+    "scan": Kind("spillover.scan.stages:scan", 1, gpu=True),
+    "forecast": Kind("spillover.scan.stages:forecast", 1),
     "readout": Kind("spillover.analysis.stages:readout", 1, gpu=True),
 }
 
