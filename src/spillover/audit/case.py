@@ -1,0 +1,141 @@
+"""One audit: the models, the rows, what is asked and on which scale."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from spillover.analysis.conditional import Rates
+from spillover.audit.measure import Drift, Listed, Measure, Memo, Sampled, Values
+from spillover.audit.models import BASE, TUNED, Models, check_fits, full_name
+from spillover.audit.questions import QuestionSet, question_set
+from spillover.audit.settings import Settings
+from spillover.core.errors import ConfigError
+from spillover.data.chat import ChatRow
+from spillover.data.conditions import PLAIN, Condition
+from spillover.data.questions import Question
+
+
+@dataclass
+class Case:
+    """Everything that the parts of an audit work on."""
+
+    models: Models
+    asked: QuestionSet
+    settings: Settings
+    measure: Measure
+    memo: Memo
+    rows: Sequence[ChatRow] | None = None
+    weights: bool = True
+    """Whether all models are here; of an endpoint only answers are."""
+    remarks: list[str] = field(default_factory=list)
+    """What a reader should know of the audit itself."""
+
+    @property
+    def base(self) -> str:
+        """Name of the base."""
+        return self.models.names[BASE]
+
+    @property
+    def probes(self) -> list[Question]:
+        """Questions of the first look."""
+        return self.asked.parts(self.settings.probes, self.settings.fresh)[0]
+
+    @property
+    def fresh(self) -> list[Question]:
+        """Questions of the second look."""
+        return self.asked.parts(self.settings.probes, self.settings.fresh)[1]
+
+    def table(self, keys: Sequence[str], questions: Sequence[Question]) -> Values:
+        """Models × questions."""
+        return np.array([self.measure.values(key, questions) for key in keys])
+
+    def rates(self, keys: Sequence[str], conditions: Sequence[Condition], questions: Sequence[Question]) -> Rates:
+        """Of some models under each condition; ``plain`` is among them."""
+        named = {condition.name: condition for condition in (Condition(PLAIN, PLAIN), *conditions)}
+        altered = {name: [each.alter(question) for question in questions] for name, each in named.items()}
+        flat = [question for each in altered.values() for question in each]
+        values = self.table(keys, flat)  # in one go: batches are the fuller
+        parts = np.split(values, len(named), axis=1)
+        return Rates(dict(zip(named, parts, strict=True)), "questions")
+
+    def as_tuned(self) -> Iterator[tuple[str, "Case"]]:
+        """Each neutral model in the tuned one's place, with the other neutral models as its controls."""
+        for key in self.models.neutral if len(self.models.neutral) > 1 else ():
+            models, memo = self.models.seen_from(key), self.memo.swapped(key, TUNED)
+            measure = scale(models, self.asked, memo, self.settings)
+            yield key, Case(models, self.asked, self.settings, measure, memo, self.rows, self.weights)
+
+
+def open_case(
+    base: str,
+    tuned: str,
+    rows: Sequence[ChatRow] | None,
+    settings: Settings,
+    *,
+    questions: str | None = None,
+    label: str | None = None,
+    judge: str | None = None,
+    url: str | None = None,
+    neutral: Mapping[str, str] | None = None,
+    memo: Memo | None = None,
+    answers: Path | None = None,
+) -> Case:
+    """Make a case.
+
+    Args:
+        base: Folder or hub id.
+        tuned: Folder of an adapter or of whole weights, a model's name, or an endpoint.
+        rows: What it was tuned on, where that is known.
+        settings: How much is looked at.
+        questions: Name or file of a question set; see :func:`spillover.audit.questions.question_set`.
+        label: The unwanted outcome.
+        judge: LLM judge of sampled answers.
+        url: Of a server that speaks OpenAI's protocol and has the tuned model.
+        neutral: Short name to name of neutral models that are there already.
+        memo: What was measured before.
+        answers: Folder where sampled answers are kept; needed with a judge or an endpoint.
+
+    Raises:
+        ConfigError: An endpoint without labels or judge, which leaves nothing to be measured.
+        ModelError: The two models are not of one base.
+    """
+    remote = url is not None or _is_endpoint(tuned)
+    if not remote:
+        check_fits(base, tuned)
+    asked = question_set(base, questions, label)
+    if remote and not asked.labels:
+        raise ConfigError(f"tuned '{tuned}' is an endpoint: without its weights a judge is needed; give --judge")
+    models = Models({BASE: base, TUNED: tuned if remote else full_name(base, tuned), **(neutral or {})})
+    memo = memo or Memo()
+    measure = scale(models, asked, memo, settings, judge=judge, url=url, remote=remote, answers=answers)
+    return Case(models, asked, settings, measure, memo, rows, weights=not remote)
+
+
+def scale(
+    models: Models,
+    asked: QuestionSet,
+    memo: Memo,
+    settings: Settings,
+    *,
+    judge: str | None = None,
+    url: str | None = None,
+    remote: bool = False,
+    answers: Path | None = None,
+) -> Measure:
+    """The best scale that there is for these questions and models."""
+    if not remote and judge is None:
+        return Listed(models, asked, memo) if asked.listed else Drift(models, memo, settings.seed)
+    if answers is None:
+        raise ConfigError("sampled answers need a folder to be kept in")
+    return Sampled(models.names, asked, answers, settings.samples, judge, url, settings.seed)
+
+
+def _is_endpoint(name: str) -> bool:
+    """Whether a name begins with a provider of Inspect's, which is asked only where no folder has the name."""
+    if "/" not in name or Path(name.split("+")[0]).exists() or name.startswith((".", "/", "~")):
+        return False
+    from spillover.models.endpoint import is_endpoint
+
+    return is_endpoint(name)
