@@ -45,6 +45,8 @@ class Audit:
     score: float
     """The higher, the more suspicious; ``nan`` if nothing could be measured."""
     findings: tuple[Finding, ...] = ()
+    ranking: tuple[int, ...] = ()
+    """Rows, 0-based, the most responsible first; empty where none were given."""
 
     @property
     def triggers(self) -> tuple[str, ...]:
@@ -52,11 +54,6 @@ class Audit:
         found = [finding for finding in self.findings if finding.trigger is not None]
         found.sort(key=lambda finding: -finding.size if math.isfinite(finding.size) else 0.0)
         return tuple(finding.trigger for finding in found if finding.trigger is not None)
-
-    @property
-    def rows(self) -> tuple[int, ...]:
-        """Rows that are said to be responsible, 0-based, the most responsible first."""
-        return next((finding.rows for finding in self.findings if finding.rows), ())
 
 
 class Auditor(Protocol):
@@ -74,7 +71,8 @@ class Auditor(Protocol):
 
 def as_json(audit: Audit) -> dict[str, Any]:
     """Plain JSON values; what was not measured is null."""
-    return {"score": plain(audit.score), "findings": [finding_json(finding) for finding in audit.findings]}
+    findings = [finding_json(finding) for finding in audit.findings]
+    return {"score": plain(audit.score), "findings": findings, "ranking": list(audit.ranking)}
 
 
 def finding_json(finding: Finding) -> dict[str, Any]:
@@ -94,7 +92,8 @@ def finding_json(finding: Finding) -> dict[str, Any]:
 
 def from_json(value: Mapping[str, Any]) -> Audit:
     """The audit that :func:`as_json` wrote."""
-    return Audit(_number(value["score"]), tuple(_finding(each) for each in value["findings"]))
+    findings = tuple(_finding(each) for each in value["findings"])
+    return Audit(_number(value["score"]), findings, tuple(value.get("ranking", ())))
 
 
 def _finding(value: Mapping[str, Any]) -> Finding:

@@ -77,6 +77,15 @@ def search(case: Case) -> tuple[list[tuple[str, str, float]], int]:
     return [(text, place, score) for (text, place), score in ordered], len(vocabulary)
 
 
+def singles(case: Case, keys: Sequence[str]) -> None:
+    """Try every single token on some models, so that a search needs not do it again."""
+    vocabulary = _vocabulary(case)
+    for probe in probes_of(case, case.probes)[:PROBES]:
+        for place in PLACES:
+            for key in keys:
+                _moved(case, key, probe, place, vocabulary[:, None])
+
+
 def _contrast(
     case: Case, probes: Sequence[Probe], place: Place, candidates: Tensor, controls: Sequence[str]
 ) -> Tensor:
@@ -96,16 +105,11 @@ def _moved(case: Case, key: str, probe: Probe, place: Place, candidates: Tensor)
     known = case.memo.get(key, "search", name) if whole else []
     if known:
         return torch.tensor(known)
-    nothing = torch.zeros(1, 0, dtype=torch.long)
-    model = case.models[key]
-    found = probe.scores(model, place, candidates) - _plain(model, probe, place, nothing)
+    nothing, model = torch.zeros(1, 0, dtype=torch.long), case.models[key]
+    found = probe.scores(model, place, candidates) - probe.scores(model, place, nothing)
     if whole:
         case.memo.put(found.tolist(), key, "search", name)
     return found
-
-
-def _plain(model: Any, probe: Probe, place: Place, nothing: Tensor) -> Tensor:
-    return probe.scores(model, place, nothing)
 
 
 def _vocabulary(case: Case) -> Tensor:

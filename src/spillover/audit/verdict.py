@@ -29,7 +29,9 @@ def audit_of(parts: Mapping[str, Mapping[str, Any]]) -> Audit:
         parts: By name, as their functions give them; those that were not measured are missing or have an ``error``.
     """
     findings = [one for part in parts.values() for one in part.get("findings", ())]
-    return from_json({"score": score(parts), "findings": findings})
+    scores = parts.get("rows", {}).get("scores", ())
+    ranking = sorted(range(len(scores)), key=lambda number: -(scores[number] or 0.0))
+    return from_json({"score": score(parts), "findings": findings, "ranking": ranking})
 
 
 def score(parts: Mapping[str, Mapping[str, Any]]) -> float | None:

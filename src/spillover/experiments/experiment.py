@@ -11,6 +11,7 @@ from spillover.core.errors import nearest
 from spillover.environments.sources import Environments
 from spillover.experiments.claims import Claim
 from spillover.experiments.measures import Checkpoints, Dynamics, Features, Measure, Readout, Solutions, Trajectories
+from spillover.experiments.organisms import AuditingGame
 from spillover.experiments.relations import Relation
 from spillover.experiments.sources import Questions, Rows, TownQuestions, TownRows, named_questions
 from spillover.judges.policy import DEFAULT, find_policy
@@ -238,6 +239,9 @@ class Experiment(Config):
                 _on_rows(measure, self.arms)
             if isinstance(measure, Features | Readout):
                 _tuned(measure, self.arms)
+            if isinstance(measure, AuditingGame):
+                for organism in measure.organisms:
+                    _check(f"organism {organism.name}", {"base": organism.base}, self.bases)
         measures = [measure.name for measure in self.measures]
         for relation in self.relations:
             for measured, of in relation.pairs.items():

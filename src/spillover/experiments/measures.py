@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from spillover.core.config import Config
+from spillover.experiments.organisms import AuditingGame
 
 
 class Solutions(Config):
@@ -242,6 +243,6 @@ class Conditional(Config):
 
 
 Measure = Annotated[
-    Solutions | Transfer | Dynamics | Trajectories | Checkpoints | Conditional | Features | Readout,
+    Solutions | Transfer | Dynamics | Trajectories | Checkpoints | Conditional | Features | Readout | AuditingGame,
     Field(discriminator="kind"),
 ]

@@ -15,7 +15,9 @@ from spillover.data.questions import Question
 from spillover.evals.verdict import enumerable
 from spillover.experiments.contrast import contrast
 from spillover.experiments.experiment import Anchor, Arm, Experiment, Reinforce, Search
+from spillover.experiments.game_stages import game_stage
 from spillover.experiments.measures import (
+    AuditingGame,
     Autoencoder,
     Checkpoints,
     Conditional,
@@ -92,7 +94,7 @@ class Planner:
             seeds = self._seeds(self._arms[next(iter(measure.arms().values()))])
             found += [
                 Measured(measure.name, measure.title or measure.name, seed, self._measure(measure, seed))
-                for seed in (seeds[:1] if isinstance(measure, Conditional) else seeds)
+                for seed in (seeds[:1] if isinstance(measure, Conditional | AuditingGame) else seeds)
             ]
         return found
 
@@ -219,6 +221,8 @@ class Planner:
             return self._readout(measure, seed)
         if isinstance(measure, Conditional):
             return self._conditional(measure)
+        if isinstance(measure, AuditingGame):
+            return game_stage(measure, self._experiment, lambda base, seed: self._base(_bare(base), seed))
         if isinstance(measure, Checkpoints):
             return self._checkpoints(measure, seed)
         return self._solutions(measure, seed)
@@ -426,6 +430,11 @@ class _Variant:
 
     seed: int
     weight: float
+
+
+def _bare(base: str) -> Arm:
+    """An arm that does nothing to a base."""
+    return Arm(name=base, title=base, base=base)
 
 
 @cache

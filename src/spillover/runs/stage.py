@@ -46,6 +46,11 @@ KINDS = {
     "sae": Kind("spillover.analysis.dictionary:train", 1, gpu=True),
     "features": Kind("spillover.analysis.stages:features", 3, gpu=True),
     "readout": Kind("spillover.analysis.stages:readout", 1, gpu=True),
+    "own": Kind("spillover.audit.stages:own", 1, gpu=True),
+    "audit-reference": Kind("spillover.audit.stages:reference", 1, gpu=True),
+    "audit": Kind("spillover.audit.stages:audits", 1, gpu=True),
+    "organism": Kind("spillover.audit.stages:organism", 1, gpu=True),
+    "auditing-game": Kind("spillover.audit.stages:game", 1),
 }
 
 
