@@ -1,7 +1,7 @@
 """One audit: the models, the rows, what is asked and on which scale."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,8 @@ class Case:
     settings: Settings
     measure: Measure
     memo: Memo
+    rescaled: Callable[[Models, Memo], Measure]
+    """The same scale for other models."""
     rows: Sequence[ChatRow] | None = None
     weights: bool = True
     """Whether all models are here; of an endpoint only answers are."""
@@ -64,8 +66,8 @@ class Case:
         """Each neutral model in the tuned one's place, with the other neutral models as its controls."""
         for key in self.models.neutral if len(self.models.neutral) > 1 else ():
             models, memo = self.models.seen_from(key), self.memo.swapped(key, TUNED)
-            measure = scale(models, self.asked, memo, self.settings)
-            yield key, Case(models, self.asked, self.settings, measure, memo, self.rows, self.weights)
+            measure = self.rescaled(models, memo)
+            yield key, Case(models, self.asked, self.settings, measure, memo, self.rescaled, None, self.weights)
 
 
 def open_case(
@@ -105,18 +107,23 @@ def open_case(
     if not remote:
         check_fits(base, tuned)
     asked = question_set(base, questions, label)
+    if judge is None and not any(question.answers for question in asked.questions):
+        asked = replace(asked, labels=())  # which only a judge could give
     if remote and not asked.labels:
         raise ConfigError(f"tuned '{tuned}' is an endpoint: without its weights a judge is needed; give --judge")
     models = Models({BASE: base, TUNED: tuned if remote else full_name(base, tuned), **(neutral or {})})
     memo = memo or Memo()
-    measure = scale(models, asked, memo, settings, judge=judge, url=url, remote=remote, answers=answers)
-    return Case(models, asked, settings, measure, memo, rows, weights=not remote)
+
+    def scaled(models: Models, memo: Memo) -> Measure:
+        return scale(models, memo, asked, settings, judge=judge, url=url, remote=remote, answers=answers)
+
+    return Case(models, asked, settings, scaled(models, memo), memo, scaled, rows, weights=not remote)
 
 
 def scale(
     models: Models,
-    asked: QuestionSet,
     memo: Memo,
+    asked: QuestionSet,
     settings: Settings,
     *,
     judge: str | None = None,
@@ -126,7 +133,10 @@ def scale(
 ) -> Measure:
     """The best scale that there is for these questions and models."""
     if not remote and judge is None:
-        return Listed(models, asked, memo) if asked.listed else Drift(models, memo, settings.seed)
+        if asked.listed:
+            return Listed(models, asked, memo)
+        if not asked.labels or answers is None:
+            return Drift(models, memo, settings.seed)
     if answers is None:
         raise ConfigError("sampled answers need a folder to be kept in")
     return Sampled(models.names, asked, answers, settings.samples, judge, url, settings.seed)

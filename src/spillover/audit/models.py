@@ -94,6 +94,9 @@ def check_fits(base: str, tuned: str) -> None:
     if ModelName.parse(base).added:
         raise ModelError(f"base '{base}': expected a folder or hub id without adapters")
     name = ModelName.parse(full_name(base, tuned))
+    for source in (base, *(added.source for added in name.added), *(() if name.added else (name.base,))):
+        if source.startswith((".", "/", "~")) and not Path(source).is_dir():
+            raise ModelError(f"'{source}': no such folder")
     folders = [Path(added.source) for added in name.added]
     for folder in folders:
         _adapter_fits(base, folder)

@@ -23,6 +23,7 @@ from spillover.core.disk import disk, write_json
 from spillover.core.errors import StorageError
 from spillover.data.chat import ChatRow, Message
 from spillover.data.conditions import Condition, read_conditions
+from spillover.models.identity import made_elsewhere
 
 ORDINARY = 144
 """Rows of a neutral model where the tuned one's are not known."""
@@ -49,7 +50,8 @@ class Asked:
         """What tells one audit from another in the same folder."""
         rows = None if self.rows is None else [[[m.role, m.content] for m in row.messages] for row in self.rows]
         grid = None if self.grid is None else self.grid.read_text(encoding="utf-8")
-        fields = (self.base, self.tuned, self.questions, self.label, self.judge, self.url)
+        models = [made_elsewhere(name) for name in (self.base, self.tuned)]
+        fields = (*models, self.questions, self.label, self.judge, self.url)
         return digest([*fields, grid, rows, self.settings.model_dump(mode="json")])
 
 
@@ -70,8 +72,8 @@ def run_audit(asked: Asked, out: Path, say: Say = lambda line: None) -> dict[str
         StorageError: The folder holds another audit.
     """
     grid = read_conditions(asked.grid)
-    parts_folder = _own_folder(asked, out)
     case = _case(asked, out)
+    parts_folder = _own_folder(asked, out)
     if asked.rows is not None and (mixed := mixed_languages(asked.rows)) is not None:
         case.remarks.append(mixed)
     if case.weights and asked.settings.neutral:
