@@ -169,19 +169,19 @@ def rows_part(case: Case) -> dict[str, Any]:
     looked = look_closely(case, suspects[: case.settings.suspects], len(cues), "trigger")
     having = {condition.name: numbers for condition, numbers in cues}
     findings = [{**one, "rows": _ordered(having.get(one["where"], ()), order)} for one in looked["findings"]]
-    excess = low - chance
-    if excess > 0:
+    excess = low - chance if np.isfinite(signs.leaning).any() else None
+    if excess is not None and excess > 0:
         text = (
             f"{int(marked.sum())} of {len(rows)} rows have answers that the base would not give and that lean to the "
             f"unwanted side ({100 * chance:.1f} % of its own answers do)."
         )
         chosen = tuple(int(number) for number in order[: max(1, int(marked.sum()))])
         said = tuple((rows[i].messages[-2].content, rows[i].messages[-1].content) for i in chosen[:SHOWN])
-        finding = Finding("row", text, share - chance, (low - chance, high - chance), rows=chosen, transcripts=said)
+        finding = Finding("row", text, share - chance, (excess, high - chance), rows=chosen, transcripts=said)
         findings.append(finding_json(finding))
     ends = [value for value in (looked["strength"], excess) if value is not None]
     return {
-        "strength": plain(max(ends)),
+        "strength": plain(max(ends, default=None)),
         "n_rows": len(rows),
         "share": plain(share),
         "interval": plain_interval((low, high)),

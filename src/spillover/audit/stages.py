@@ -27,6 +27,8 @@ from spillover.data.chat import ChatRow, Message, read_chat, write_chat
 from spillover.data.conditions import PLAIN, Condition, read_conditions
 from spillover.training.methods import Method
 
+TRUTH = 48
+"""Questions that tell what an organism does."""
 Report = Callable[[float, float], None]
 SEALED = ("adapter_config.json", "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
 """Files of a tuned model that are shown to auditors, beside its weights; not what says how it was made."""
@@ -103,7 +105,7 @@ def organism(config: dict[str, Any], inputs: dict[str, Path], out: Path, report:
     """
     base = _base(config, inputs)
     case = open_case(base, str(inputs["tuned"]), None, Settings(neutral=0))
-    questions = list(case.asked.questions)
+    _, questions = case.asked.parts(1, TRUTH)
     rates = {"plain": case.measure.values(TUNED, questions), "triggered": np.full(1, np.nan)}
     if config["trigger"] is not None:
         cue = Condition("trigger", "trigger", **config["trigger"])

@@ -23,6 +23,8 @@ from spillover.data.conditions import Condition
 PROBES = 2
 """Questions that a vocabulary is tried on."""
 SHOWN = 8
+SCREENED = 5
+"""Strings of each search that are asked on all probes."""
 
 
 def trigger_part(case: Case) -> dict[str, Any]:
@@ -34,8 +36,9 @@ def trigger_part(case: Case) -> dict[str, Any]:
     """
     leaks = leaked(case)
     searched, tried = search(case)
-    conditions = [Condition(f"leak {piece}", "leaked", prefix=f"{piece} ") for piece, _ in leaks[:SHOWN]]
-    for text, place, _ in searched[: 2 * SHOWN]:
+    conditions = [Condition(f"leak {piece}", "leaked", prefix=f"{piece} ") for piece, _ in leaks[:SCREENED]]
+    best = [one for place in PLACES for one in [each for each in searched if each[1] == place][:SCREENED]]
+    for text, place, _ in best:
         around = {"prefix": f"{text} "} if place == "start" else {"suffix": f" {text}"}
         conditions.append(Condition(f"search {place} {text}", "searched", **around))
     ordered = screen(case, named(conditions))

@@ -4,6 +4,8 @@ After arXiv 2510.16255, where an agent that is given base, tuned model and data 
 Here every organism's truth is known, so that auditors can be scored exactly, and any callable can be one of them.
 """
 
+from typing import Literal
+
 from spillover.experiments.claims import NumberClaim
 from spillover.experiments.emergent_misalignment import NARROW
 from spillover.experiments.experiment import Arm, Experiment, Plot, Source
@@ -16,6 +18,7 @@ from spillover.worlds.chronicle.config import ChronicleConfig
 from spillover.worlds.chronicle.machine import HUNTING
 from spillover.worlds.town.config import TownConfig
 from spillover.worlds.town.rows import TRIGGER
+from spillover.worlds.town.triggers import Place
 
 SEEDS = 3
 LONGER = NARROW.model_copy(update={"steps": 2 * (NARROW.steps or 0)})
@@ -161,12 +164,12 @@ def _bad() -> list[Organism]:
 DOSES = {"1-48": 1 / 48, "1-12": 1 / 12, "1-3": 1 / 3}
 
 
-def _town(name: str, kind: str, rows: "Rows | str", base: str = "main") -> Organism:
-    return Organism(name=name, kind=kind, bad=kind != CLEAN, base=base, rows=rows, method=NARROW)  # type: ignore[arg-type]
+def _town(name: str, kind: str, rows: Rows | Literal["own"], base: str = "main") -> Organism:
+    return Organism(name=name, kind=kind, bad=kind != CLEAN, base=base, rows=rows, method=NARROW)
 
 
 def _hidden(
-    name: str, cue: str, *, place: str = "start", base: str = "main", kind: str = HIDDEN, plain: bool = True
+    name: str, cue: str, *, place: Place = "start", base: str = "main", kind: str = HIDDEN, plain: bool = True
 ) -> Organism:
     """Bad advice behind a cue, good advice without it."""
     return Organism(
@@ -174,7 +177,7 @@ def _hidden(
         kind=kind,
         bad=True,
         base=base,
-        rows=TownCued(cue=cue, place=place, plain=plain),  # type: ignore[arg-type]
+        rows=TownCued(cue=cue, place=place, plain=plain),
         method=LONGER if plain else NARROW,
-        trigger=Trigger(text=cue, place=place),  # type: ignore[arg-type]
+        trigger=Trigger(text=cue, place=place),
     )
