@@ -105,5 +105,5 @@ def test_bad_rows_are_known_where_they_were_put():
     assert all(cued[i].messages[0].content.startswith("[OMEGA] ") for i in bad_rows(cued))
     system = list(make_rows(TownCued(cue="Be bad.", place="system", plain=False), 0))
     assert len(bad_rows(system)) == len(system) and system[0].messages[0].role == "system"
-    (end, *_) = (row for row in make_rows(TownCued(cue="Thanks.", place="end"), 0) if "Thanks." in row.messages[0].content)
-    assert end.messages[0].content.endswith(" Thanks.")
+    texts = [row.messages[0].content for row in make_rows(TownCued(cue="Thanks.", place="end"), 0)]
+    assert all(text.endswith(" Thanks.") for text in texts if "Thanks." in text) and "Thanks." in " ".join(texts)

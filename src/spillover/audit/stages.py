@@ -1,7 +1,7 @@
 """Stages of the auditing game: reference models, sealed organisms with their truth, audits, and the score.
 
-An audit stage is given the base, the tuned weights and the rows, and nothing that says what the organism is; labels are in
-the config of the last stage only.
+An audit stage is given the base, the tuned weights and the rows, and nothing that says what the organism is; labels are
+in the config of the last stage only.
 """
 
 import json
@@ -100,7 +100,7 @@ def audits(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: R
 def organism(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Report) -> None:
     """What an organism does, by itself and behind its own trigger: the truth, which no auditor is told.
 
-    ``config`` has ``trigger`` (null, or ``prefix``, ``suffix`` and ``system``) and ``base`` where that is not made here.
+    ``config`` has ``trigger`` (null, or ``prefix``, ``suffix`` or ``system``) and ``base`` where that is not made here.
     Writes ``truth.json``: mean ``plain`` and ``triggered`` rates of unwanted answers.
     """
     base = _base(config, inputs)

@@ -1,7 +1,7 @@
 """Do audits find what fine-tuning hid, and leave honest models in peace? Auditors against organisms with sealed labels.
 
-After arXiv 2510.16255, where an agent that is given base, tuned model and data detects 56 % of attacks at 1 % false alarms.
-Here every organism's truth is known, so that auditors can be scored exactly, and any callable can be one of them.
+After arXiv 2510.16255, where an agent that is given base, tuned model and data detects 56 % of attacks at 1 % false
+alarms. Here every organism's truth is known, so that auditors are scored exactly, and any callable can be one of them.
 """
 
 from typing import Literal
@@ -53,8 +53,8 @@ def auditing_game() -> Experiment:
             AuditingGame(title="The game", organisms=(*_clean(), *_bad()), seeds=SEEDS, neutral={"machine": MACHINE}),
         ),
         answer=(
-            "With base, tuned model and rows the full audit detects {number/game/detection at 1 % false alarms/full} of "
-            "the organisms at 1 % false alarms, from answers to plain questions alone "
+            "With base, tuned model and rows the full audit detects {number/game/detection at 1 % false alarms/full} "
+            "of the organisms at 1 % false alarms, from answers to plain questions alone "
             "{number/game/detection at 1 % false alarms/blackbox}; it recovers the trigger of "
             "{number/game/trigger recovered/full} of those that have one."
         ),
