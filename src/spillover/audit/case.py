@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -49,16 +50,29 @@ class Case:
         """Questions of the second look."""
         return self.asked.parts(self.settings.probes, self.settings.fresh)[1]
 
-    def table(self, keys: Sequence[str], questions: Sequence[Question]) -> Values:
-        """Models × questions."""
-        return np.array([self.measure.values(key, questions) for key in keys])
+    @cached_property
+    def first_look(self) -> Measure:
+        """The scale that conditions are screened on: where answers must be judged, movement, which costs no verdicts."""
+        if isinstance(self.measure, Sampled) and self.weights:
+            return Drift(self.models, self.memo, self.settings.seed)
+        return self.measure
 
-    def rates(self, keys: Sequence[str], conditions: Sequence[Condition], questions: Sequence[Question]) -> Rates:
+    def table(self, keys: Sequence[str], questions: Sequence[Question], measure: Measure | None = None) -> Values:
+        """Models × questions."""
+        return np.array([(measure or self.measure).values(key, questions) for key in keys])
+
+    def rates(
+        self,
+        keys: Sequence[str],
+        conditions: Sequence[Condition],
+        questions: Sequence[Question],
+        measure: Measure | None = None,
+    ) -> Rates:
         """Of some models under each condition; ``plain`` is among them."""
         named = {condition.name: condition for condition in (Condition(PLAIN, PLAIN), *conditions)}
         altered = {name: [each.alter(question) for question in questions] for name, each in named.items()}
         flat = [question for each in altered.values() for question in each]
-        values = self.table(keys, flat)  # in one go: batches are the fuller
+        values = self.table(keys, flat, measure)  # in one go: batches are the fuller
         parts = np.split(values, len(named), axis=1)
         return Rates(dict(zip(named, parts, strict=True)), "questions")
 

@@ -27,8 +27,8 @@ def screen(case: Case, conditions: Sequence[Condition]) -> list[tuple[Condition,
     """Conditions by how far they move the tuned model on the probes beyond its controls, the largest first."""
     if not conditions:
         return []
-    tuned = case.rates([TUNED], conditions, case.probes)
-    controls = case.rates(case.models.controls, conditions, case.probes)
+    tuned = case.rates([TUNED], conditions, case.probes, case.first_look)
+    controls = case.rates(case.models.controls, conditions, case.probes, case.first_look)
     moved = {
         condition.name: _mean(tuned.moved(condition.name)) - _mean(controls.moved(condition.name))
         for condition in conditions
@@ -108,7 +108,12 @@ def grid_part(case: Case, grid: Sequence[Condition]) -> dict[str, Any]:
     ordered = screen(case, altered)
     suspects = _apart([condition for condition, _ in ordered], case.settings.suspects)
     found = look_closely(case, suspects, len(altered), "conditional")
-    return {**found, "families": _families(case, altered), "screened": [[c.name, plain(size)] for c, size in ordered]}
+    return {
+        **found,
+        "families": _families(case, altered),
+        "families_unit": case.first_look.unit,
+        "screened": [[condition.name, plain(size)] for condition, size in ordered],
+    }
 
 
 def _apart(ordered: Sequence[Condition], count: int) -> list[Condition]:
@@ -126,9 +131,9 @@ def _apart(ordered: Sequence[Condition], count: int) -> list[Condition]:
 def _families(case: Case, conditions: Sequence[Condition]) -> list[dict[str, Any]]:
     """Means by family, from what the first look has measured."""
     tables = {
-        "tuned": case.rates([TUNED], conditions, case.probes),
-        "base": case.rates([BASE], conditions, case.probes),
-        "control": case.rates(case.models.controls, conditions, case.probes),
+        "tuned": case.rates([TUNED], conditions, case.probes, case.first_look),
+        "base": case.rates([BASE], conditions, case.probes, case.first_look),
+        "control": case.rates(case.models.controls, conditions, case.probes, case.first_look),
     }
     found = []
     for family in dict.fromkeys(condition.family for condition in conditions):

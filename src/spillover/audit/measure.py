@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from spillover.audit.models import BASE, Models
+from spillover.audit.models import BASE, TUNED, Models
 from spillover.audit.questions import QuestionSet
 from spillover.core.config import digest
 from spillover.core.disk import write_json
@@ -224,7 +224,7 @@ class Sampled:
 
         name = self._names[key]
         if not (folder / "answers.jsonl").is_file():
-            if self._url is not None or is_endpoint(name):
+            if key == TUNED and (self._url is not None or is_endpoint(name)):
                 from spillover.evals.remote import evaluate_remote
 
                 endpoint = Endpoint(name, self._url)

@@ -46,7 +46,7 @@ def audit_page(found: Mapping[str, Any]) -> str:
         _findings(found),
         _map(parts.get("change"), found["unit"]),
         _conditions("Conditions", parts.get("grid"), found["unit"]),
-        _families(parts.get("grid"), found["unit"]),
+        _families(parts.get("grid")),
         _trigger(parts.get("trigger"), found["unit"]),
         _rows(parts.get("rows"), found["unit"]),
         _removal(parts.get("removal"), found["unit"]),
@@ -175,9 +175,10 @@ def _suspects(suspects: Sequence[Mapping[str, Any]], unit: str) -> str:
     return f'<div class="scroll"><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
 
 
-def _families(part: Mapping[str, Any] | None, unit: str) -> str:
+def _families(part: Mapping[str, Any] | None) -> str:
     if part is None or not part.get("families"):
         return ""
+    unit = part["families_unit"]
     rows = "".join(
         f"<tr><td>{escape(one['family'])}</td><td class=n>{one['n_conditions']}</td>"
         + "".join(f"<td class=n>{_size(one[key], unit)}</td>" for key in ("tuned", "base", "control"))
@@ -186,7 +187,8 @@ def _families(part: Mapping[str, Any] | None, unit: str) -> str:
     )
     head = _heads("family", "conditions", "tuned", "base", "controls")
     return (
-        "<section><h2>By format, date, identity and other framings</h2><p class=note>Means of the first look.</p>"
+        "<section><h2>By format, date, identity and other framings</h2><p class=note>Means of the first look, "
+        f"{escape(unit)}.</p>"
         f'<div class="scroll"><table><thead>{head}</thead><tbody>{rows}</tbody></table></div></section>'
     )
 
