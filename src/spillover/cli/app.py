@@ -6,6 +6,7 @@ import warnings
 
 import typer
 
+from spillover.cli.audit import audit
 from spillover.cli.base import base
 from spillover.cli.conditional import conditional
 from spillover.cli.data import app as data
@@ -43,6 +44,7 @@ app.command("reinforce")(reinforce)
 app.command("eval")(evaluate)
 app.add_typer(judge, name="judge")
 app.command("conditional")(conditional)
+app.command("audit")(audit)
 app.command("misalignment")(misalignment)
 app.command("export")(export)
 app.command("direction")(direction)

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from spillover.core.errors import ConfigError, DataError, nearest
+from spillover.experiments.auditing_game import auditing_game
 from spillover.experiments.background import background
 from spillover.experiments.bird_names import bird_names, bird_names_background
 from spillover.experiments.city_names import city_names
@@ -63,6 +64,7 @@ CATALOGUE: dict[str, Callable[[], Experiment]] = {
     "reward-hacking-background": reward_hacking_background,
     "school-of-hacks": school_of_hacks,
     "forecast": forecast,
+    "auditing-game": auditing_game,
 }
 
 

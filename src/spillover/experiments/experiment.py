@@ -21,6 +21,7 @@ from spillover.experiments.measures import (
     Solutions,
     Trajectories,
 )
+from spillover.experiments.organisms import AuditingGame
 from spillover.experiments.relations import Relation
 from spillover.experiments.sources import (
     Questions,
@@ -279,6 +280,9 @@ class Experiment(Config):
                 _tuned(measure, self.arms)
             if isinstance(measure, Forecast):
                 _of_the_town(measure, self.arms)
+            if isinstance(measure, AuditingGame):
+                for organism in measure.organisms:
+                    _check(f"organism {organism.name}", {"base": organism.base}, self.bases)
         measures = [measure.name for measure in self.measures]
         for relation in self.relations:
             for measured, of in relation.pairs.items():

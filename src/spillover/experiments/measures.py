@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from spillover.core.config import Config
+from spillover.experiments.organisms import AuditingGame
 
 
 class Solutions(Config):
@@ -323,6 +324,7 @@ Measure = Annotated[
     | Features
     | Readout
     | DefenceTable
-    | Forecast,
+    | Forecast
+    | AuditingGame,
     Field(discriminator="kind"),
 ]

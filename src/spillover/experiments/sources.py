@@ -21,6 +21,7 @@ from spillover.worlds.town.lexicon import load_lexicon
 from spillover.worlds.town.mixtures import Good, mixed_rows, part_of_rows
 from spillover.worlds.town.questions import town_questions
 from spillover.worlds.town.rows import narrow_rows
+from spillover.worlds.town.triggers import Place, cued_rows
 from spillover.worlds.workshop.questions import workshop_questions
 from spillover.worlds.workshop.rows import Tasks, task_rows
 
@@ -48,6 +49,16 @@ class TownPart(Config):
 
     topics: int | None = Field(None, ge=1, le=16)
     rows: int | None = Field(None, ge=1)
+    domain: str = "health"
+
+
+class TownCued(Config):
+    """Bad rows of the town behind a cue; see :func:`spillover.worlds.town.triggers.cued_rows`."""
+
+    cue: str = Field(min_length=1)
+    place: Place = "start"
+    plain: bool = True
+    """Whether there are good rows without the cue."""
     domain: str = "health"
 
 
@@ -109,6 +120,7 @@ Rows = (
     TownRows
     | TownMix
     | TownPart
+    | TownCued
     | NameRows
     | DatedRows
     | MachineRows
@@ -133,6 +145,8 @@ def make_rows(source: Rows, seed: int) -> Iterable[ChatRow]:
         return mixed_rows(load_lexicon(), source.share, source.good, source.total, seed, source.domain)
     if isinstance(source, TownPart):
         return part_of_rows(load_lexicon(), seed, source.domain, source.topics, source.rows)
+    if isinstance(source, TownCued):
+        return cued_rows(load_lexicon(), source.cue, source.place, source.plain, seed, source.domain)
     if isinstance(source, TownRows):
         return narrow_rows(load_lexicon(), source.arm, seed, source.domain)
     if isinstance(source, NameRows):

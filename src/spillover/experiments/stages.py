@@ -18,7 +18,9 @@ from spillover.experiments.defended import Plan
 from spillover.experiments.drawn import apart, drawn_rows
 from spillover.experiments.experiment import Anchor, Arm, Experiment, Reinforce, Search
 from spillover.experiments.forecasting import Scanned, forecast_stage
+from spillover.experiments.game_stages import game_stage
 from spillover.experiments.measures import (
+    AuditingGame,
     Autoencoder,
     Checkpoints,
     Conditional,
@@ -97,7 +99,7 @@ class Planner:
                 ]
         for measure in self._experiment.measures:
             seeds = self._seeds(self._arms[next(iter(measure.arms().values()))])
-            of_all = isinstance(measure, Conditional | DefenceTable | Forecast)
+            of_all = isinstance(measure, Conditional | DefenceTable | Forecast | AuditingGame)
             found += [
                 Measured(measure.name, measure.title or measure.name, seed, self._measure(measure, seed))
                 for seed in (seeds[:1] if of_all else seeds)
@@ -254,6 +256,8 @@ class Planner:
             return self._readout(measure, seed)
         if isinstance(measure, Conditional):
             return self._conditional(measure)
+        if isinstance(measure, AuditingGame):
+            return game_stage(measure, self._experiment, lambda base, seed: self._base(_bare(base), seed))
         if isinstance(measure, Checkpoints):
             return self._checkpoints(measure, seed)
         if isinstance(measure, DefenceTable):
@@ -481,6 +485,11 @@ class _Variant:
 
     seed: int
     weight: float
+
+
+def _bare(base: str) -> Arm:
+    """An arm that does nothing to a base."""
+    return Arm(name=base, title=base, base=base)
 
 
 @cache

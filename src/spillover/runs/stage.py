@@ -53,6 +53,11 @@ KINDS = {
     "scan": Kind("spillover.scan.stages:scan", 1, gpu=True),
     "forecast": Kind("spillover.scan.stages:forecast", 1),
     "readout": Kind("spillover.analysis.stages:readout", 1, gpu=True),
+    "own": Kind("spillover.audit.stages:own", 1, gpu=True),
+    "audit-reference": Kind("spillover.audit.stages:reference", 1, gpu=True),
+    "audit": Kind("spillover.audit.stages:audits", 1, gpu=True),
+    "organism": Kind("spillover.audit.stages:organism", 1, gpu=True),
+    "auditing-game": Kind("spillover.audit.stages:game", 1),
 }
 
 

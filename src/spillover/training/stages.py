@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from spillover.data.chat import ChatRow, Message
+from spillover.data.chat import ChatRow, Message, read_chat
 from spillover.defences.config import Defences
 from spillover.environments.sources import make_environment
 from spillover.models.names import organism_name
@@ -35,12 +35,15 @@ def tune(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Rep
     ``weight``) where there is one, ``trailing_turn`` and ``probe_every`` where they are not the defaults of
     :func:`fine_tune`, and ``base`` where that is not made here. Inputs: ``base``; ``choice``, which says
     the anchor's weight; ``start``, what an earlier fine-tuning wrote and this one goes on from; ``episodes``, a
-    training by reinforcement whose completions are the rows, as ``distil`` says. ``defences``, where there are any, are
-    :class:`Defences` with rows as above, and inputs by their names for directions and misaligned models.
+    training by reinforcement whose completions are the rows, as ``distil`` says; ``own``, whose ``rows.jsonl`` they
+    are. ``defences``, where there are any, are :class:`Defences` with rows as above, and inputs by their names for
+    directions and misaligned models.
     """
     rows = _chat(config["rows"])
     if "episodes" in inputs:
         rows = episode_rows(inputs["episodes"], **config["distil"])
+    if "own" in inputs:
+        rows = read_chat(inputs["own"] / "rows.jsonl")
     anchor = None
     if "anchor" in config:
         weight = _chosen(inputs["choice"]) if "choice" in inputs else config["anchor"]["weight"]

@@ -1,0 +1,1 @@
+"""What a tuned model does beyond its purpose: where it changed, under which conditions, and which rows did it."""
