@@ -100,10 +100,10 @@ def during_of(defences: Ready) -> During | None:
     """
     steer, ablate, penalty = defences.steer, defences.ablate, defences.penalty
     during = During(
-        steer=steer and _times(direction_of(steer.direction, steer.layers), steer.alpha),
-        ablate=ablate and direction_of(ablate.direction, ablate.layers),
+        steer=None if steer is None else _times(direction_of(steer.direction, steer.layers), steer.alpha),
+        ablate=None if ablate is None else direction_of(ablate.direction, ablate.layers),
         features=defences.features,
-        penalty=penalty and (penalty.weight, direction_of(penalty.direction, penalty.layers)),
+        penalty=None if penalty is None else (penalty.weight, direction_of(penalty.direction, penalty.layers)),
         stop=defences.stop,
     )
     return None if during == During() else during

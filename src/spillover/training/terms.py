@@ -28,9 +28,13 @@ class Seen:
 class Term(Protocol):
     """A part of the loss beside the rows' own."""
 
-    weight: float
-    layers: Sequence[int]
-    """That it needs the states of."""
+    @property
+    def weight(self) -> float:
+        """λ."""
+
+    @property
+    def layers(self) -> Sequence[int]:
+        """That it needs the states of."""
 
     def value(self, seen: Seen) -> Tensor:
         """Before the weight; the values of a batch's parts add up to that of the whole."""
@@ -47,6 +51,7 @@ class FeatureTerm:
     def __init__(self, weight: float, sizes: Mapping[int, float]) -> None:
         self.weight = weight
         self.layers = list(sizes)
+        """As of :class:`Term`."""
         self._sizes = sizes
 
     def value(self, seen: Seen) -> Tensor:
