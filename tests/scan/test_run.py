@@ -86,9 +86,9 @@ def test_a_stopped_scan_goes_on_and_ends_the_same(tiny_base, data, probe, tmp_pa
 
 
 def test_two_processes_write_the_same_rows(tiny_base, data, probe, tmp_path, monkeypatch):
-    from spillover.scan import run
+    from spillover.scan import measuring
 
-    monkeypatch.setattr(run, "SMALL", 8)
+    monkeypatch.setattr(measuring, "SMALL", 8)
     monkeypatch.setattr(row_pass, "CHUNK", 1024)  # a spawned process does not see what is patched here
     base = tiny_base("llama")
     run_scan(data, base, probe, tmp_path / "one", sample=8, signals=("loss-gap", "projection"))

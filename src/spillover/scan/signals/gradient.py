@@ -126,7 +126,8 @@ def probe_gradient(gradients: RowGradients, tokenizer: Any, probe: Probe) -> Gra
     """
     sides = []
     for label in (UNWANTED, WANTED):
-        sides.append(gradients.mean([encode_row(tokenizer, row.messages) for row in rows_of(probe.fitting, label)]))
+        rows = rows_of(probe.fitting, label)
+        sides.append(gradients.mean([encode_row(tokenizer, row.messages) for row in rows]))
     return {name: sides[0][name] - sides[1][name] for name in sides[0]}
 
 
