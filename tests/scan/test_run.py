@@ -176,7 +176,7 @@ def test_settings_out_of_range(data, probe, tmp_path, given, message):
 
 def test_text_of_rows_is_escaped(tmp_path):
     path = tmp_path / "rows.jsonl"
-    path.write_text(json.dumps({"prompt": "<script>x</script>", "completion": "<b>" * 9}) * 1 + "\n")
+    path.write_text(json.dumps({"prompt": "<script>x</script>", "completion": "<b>" * 9}) + "\n")
     found = run_scan(path, "openai/model", None, tmp_path / "out")
     found["top"] = [
         {"row": 1, "line": 1, "rank": 1, "score": 1.0, "prompt": "<script>", "answer": "<b>", "headline": "x", "reasons": []}
