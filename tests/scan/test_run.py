@@ -86,9 +86,9 @@ def test_a_stopped_scan_goes_on_and_ends_the_same(tiny_base, data, probe, tmp_pa
 
 
 def test_two_processes_write_the_same_rows(tiny_base, data, probe, tmp_path, monkeypatch):
-    from spillover.scan import run
+    from spillover.scan import measuring
 
-    monkeypatch.setattr(run, "SMALL", 8)
+    monkeypatch.setattr(measuring, "SMALL", 8)
     monkeypatch.setattr(row_pass, "CHUNK", 1024)  # a spawned process does not see what is patched here
     base = tiny_base("llama")
     run_scan(data, base, probe, tmp_path / "one", sample=8, signals=("loss-gap", "projection"))
@@ -176,7 +176,7 @@ def test_settings_out_of_range(data, probe, tmp_path, given, message):
 
 def test_text_of_rows_is_escaped(tmp_path):
     path = tmp_path / "rows.jsonl"
-    path.write_text(json.dumps({"prompt": "<script>x</script>", "completion": "<b>" * 9}) * 1 + "\n")
+    path.write_text(json.dumps({"prompt": "<script>x</script>", "completion": "<b>" * 9}) + "\n")
     found = run_scan(path, "openai/model", None, tmp_path / "out")
     found["top"] = [
         {"row": 1, "line": 1, "rank": 1, "score": 1.0, "prompt": "<script>", "answer": "<b>", "headline": "x", "reasons": []}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def scan(
     data: Annotated[Path, typer.Argument(help="Chat JSONL; streamed, so it may be larger than memory.")],
-    base: Annotated[str, typer.Option(help="Folder or hub id of the base; or openai/NAME and the like: no white box.")],
+    base: Annotated[str, typer.Option(help="Folder or hub id; of openai/NAME and the like no weights are seen.")],
     out: Annotated[Path, typer.Option(help="Folder for report.html, scan.json and rows.jsonl.")],
     probe: Annotated[
         Path | None, typer.Option(help="Question YAML with answers labelled aligned and misaligned, outside the domain.")

@@ -128,7 +128,7 @@ def fit(table: Table, observed: Table, groups: Sequence[str], signals: Sequence[
 
 
 def left_out(table: Table, observed: Table, groups: Sequence[str], ridge: float | None = None) -> Table:
-    """Predicted rate of each combination by a fit without its group; without a ridge, it is chosen within the others."""
+    """Predicted rate of each combination by a fit without its group; a missing ridge is chosen within the others."""
     names = np.array(groups)
     predicted = np.full(len(observed), np.nan)
     for name in dict.fromkeys(groups):

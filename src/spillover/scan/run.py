@@ -16,32 +16,18 @@ from typing import Any
 from spillover.core.config import digest
 from spillover.core.disk import disk, write_json
 from spillover.core.errors import ConfigError, SpilloverError, StorageError, nearest
-from spillover.core.plain import plain
 from spillover.data.chat import ChatRow, stream_chat
 from spillover.models.identity import made_elsewhere
 from spillover.models.load import load_tokenizer
-from spillover.scan import sampled as on_sample
 from spillover.scan.forecast import packaged, predict
+from spillover.scan.measuring import WHITE_BOX, Measuring, Progress
 from spillover.scan.probe import Probe, built_in_world
-from spillover.scan.ranking import Ranking, spreads, write_kept, write_rows
-from spillover.scan.references import make_references
-from spillover.scan.rows import SURPRISE, RowSignals, read_chunks, scan_beside, scan_chunks
-from spillover.scan.sampled import Sample, Sampled, scan_sample
-from spillover.scan.signals.canary import ROWS, Canary, run_canary
-from spillover.scan.static.finding import Example
+from spillover.scan.sampled import Sample
 from spillover.scan.static.run import StaticChecks
-from spillover.scan.words import advice, headline, reasons, verdict
+from spillover.scan.words import advice, verdict
 
 SCHEMA_VERSION = 1
-WHITE_BOX = ("projection", "loss-gap", "gradient", "canary")
-"""Signals that need the weights of the base."""
 SAMPLE = 2000
-SHOWN = 40
-"""Highest rows in ``scan.json``."""
-SMALL = 4 * 1024
-"""Rows up to which one process is enough."""
-Progress = Callable[[str, float, float], None]
-"""Called with (what is done, done, total)."""
 
 
 def run_scan(
@@ -130,7 +116,13 @@ def run_scan(
         if probe is not None:
             load_tokenizer(base)
         write_json(out / "request.json", request)
-        _measure(found, data, base, probe, out, drawn, chosen, judge, judge_url, drop, references, workers, progress)
+        measuring = Measuring(found, data, base, probe, out, drawn, references, progress)
+        measuring.rows(workers)
+        measuring.sample()
+        if judge is not None:
+            measuring.judge(judge, judge_url)
+        measuring.rank(drop)
+        measuring.canary()
         found["stopped"] = None
     except SpilloverError as error:
         found["stopped"] = str(error)
@@ -139,81 +131,6 @@ def run_scan(
         _conclude(found, base, chosen)
         write_json(out / "scan.json", found)
     return found
-
-
-def _measure(
-    found: dict[str, Any],
-    data: Path,
-    base: str,
-    probe: Probe | None,
-    out: Path,
-    drawn: Sample,
-    chosen: tuple[str, ...],
-    judge: str | None,
-    judge_url: str | None,
-    drop: float | None,
-    references: Path | None,
-    workers: int,
-    progress: Progress,
-) -> None:
-    total, chunks = found["rows"], out / "chunks"
-    by_row = Sampled({}, math.nan)
-    with disk(chunks):
-        chunks.mkdir(exist_ok=True)
-    if probe is not None and {"projection", "loss-gap", "gradient"} & set(chosen):
-        signals: RowSignals | None = None
-        folder = references
-        if "loss-gap" in chosen and folder is None:
-            folder = out / "references"
-            make_references(base, probe, folder, partial(progress, "references"))
-        folder = folder if "loss-gap" in chosen else None
-        projection = "projection" in chosen
-
-        def opened() -> RowSignals:
-            nonlocal signals
-            signals = signals or RowSignals(base, probe, folder, projection)
-            return signals
-
-        told = partial(progress, "all rows")
-        if workers > 1 and total > SMALL:
-            scan_beside(data, chunks, base, probe, folder, projection, total, workers, told)
-        else:
-            scan_chunks(data, chunks, opened, total, told, (0, 1))
-        over = spreads(read_chunks(chunks, total))
-        measured = over[SURPRISE].count if SURPRISE in over else 0
-        found["measured_rows"]["too_long"] = total - measured
-        found["levels"] |= {name: plain(one.mean) for name, one in over.items()}
-        if projection or "gradient" in chosen:
-            by_row = scan_sample(
-                opened(),
-                drawn,
-                probe,
-                out / "sample",
-                gradient="gradient" in chosen,
-                projection=projection,
-                progress=partial(progress, "sample"),
-            )
-            over |= spreads({"row": row, **one} for row, one in by_row.by_row.items())
-            for name in (on_sample.PROJECTION, on_sample.GRADIENT):
-                if name in over:
-                    found["levels"][name] = plain(over[name].mean)
-            found["levels"]["gradient_of_all"] = plain(by_row.gradient_of_all)
-        if judge is not None:
-            _judge(found, by_row, drawn, judge, judge_url, progress)
-            over |= spreads({"row": row, **one} for row, one in by_row.by_row.items())
-        ranking = Ranking.of(read_chunks(chunks, total), over)
-        write_rows(out / "rows.jsonl", read_chunks(chunks, total), by_row.by_row, over, ranking)
-        found["spreads"] = {name: one.as_json() for name, one in over.items()}
-        found["top"] = _top(data, ranking, by_row, over)
-        if drop is not None:
-            kept, dropped = write_kept(data, out / "kept.jsonl", read_chunks(chunks, total), over, ranking, drop)
-            found["kept"] = {"file": str(out / "kept.jsonl"), "kept": kept, "dropped": dropped, "share": drop}
-    elif judge is not None:
-        _judge(found, by_row, drawn, judge, judge_url, progress)
-        order = sorted(by_row.by_row.items(), key=lambda item: -(item[1]["judge"] or 0))
-        found["top"] = [_shown(row, one, drawn) for row, one in order[:SHOWN] if one["judge"]]
-    if probe is not None and "canary" in chosen:
-        found["canary"] = _canary(found, base, probe, out / "canary", drawn, progress)
 
 
 def _static(data: Path, size: int, seed: int, progress: Callable[[float, float], None]) -> tuple[StaticChecks, Sample]:
@@ -231,85 +148,6 @@ def _static(data: Path, size: int, seed: int, progress: Callable[[float, float],
     held.sort(key=lambda entry: entry[0])
     numbers, lines, rows = zip(*held, strict=True)
     return checks, Sample(numbers, lines, rows)
-
-
-def _canary(
-    found: dict[str, Any], base: str, probe: Probe, folder: Path, drawn: Sample, progress: Progress
-) -> dict[str, Any]:
-    path = folder / "canary.json"
-    if not path.is_file():
-        rng = random.Random("canary")
-        rows = list(drawn.rows) if len(drawn.rows) <= ROWS else rng.sample(drawn.rows, ROWS)
-        made = run_canary(base, rows, probe, folder, progress=partial(progress, "canary"))
-        values = asdict(made).items()
-        write_json(path, {name: plain(value) if isinstance(value, float) else value for name, value in values})
-    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    assert set(result) == set(Canary.__dataclass_fields__)
-    rate = result["rate_after"]
-    found["levels"] |= {
-        "canary_shift": result["shift"],
-        "canary_rate": None if rate is None else plain(math.log(max(rate, 1e-4) / max(1 - rate, 1e-4))),
-        "efficiency_gap": result["efficiency_gap"],
-    }
-    return result
-
-
-def _judge(
-    found: dict[str, Any], by_row: Sampled, drawn: Sample, judge: str, url: str | None, progress: Progress
-) -> None:
-    from spillover.scan.signals.judge import judged
-
-    given = judged(drawn.rows, judge, url, partial(progress, "judge"))
-    for number, value in zip(drawn.numbers, given, strict=True):
-        by_row.by_row.setdefault(number, {})["judge"] = value
-    measured = [value for value in given if value is not None]
-    found["levels"]["judge"] = plain(sum(measured) / len(measured)) if measured else None
-    found["measured_rows"]["judge"] = len(measured)
-
-
-def _top(data: Path, ranking: Ranking, by_row: Sampled, over: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The highest rows with their texts, which are read again from the file."""
-    best = ranking.best[:SHOWN]
-    wanted = {record["row"] for _, record in best}
-    texts: dict[int, ChatRow] = {}
-    for number, (_, row) in enumerate(stream_chat(data), 1):
-        if number in wanted:
-            texts[number] = row
-        if len(texts) == len(wanted):
-            break
-    shown = []
-    for rank, (value, record) in enumerate(best, 1):
-        whole = {**record, **by_row.by_row.get(record["row"], {})}
-        said = {message.role: message.content for message in texts[record["row"]].messages}
-        shown.append(
-            {
-                **whole,
-                "rank": rank,
-                "score": plain(value),
-                "prompt": Example.of(0, said["user"]).text,
-                "answer": Example.of(0, said["assistant"]).text,
-                "headline": headline(whole),
-                "reasons": reasons(whole, over),
-            }
-        )
-    return shown
-
-
-def _shown(row: int, one: Mapping[str, Any], drawn: Sample) -> dict[str, Any]:
-    """A row that only a judge has seen."""
-    place = drawn.numbers.index(row)
-    said = {message.role: message.content for message in drawn.rows[place].messages}
-    return {
-        "row": row,
-        "line": drawn.lines[place],
-        **one,
-        "rank": None,
-        "score": None,
-        "prompt": Example.of(0, said["user"]).text,
-        "answer": Example.of(0, said["assistant"]).text,
-        "headline": "rated against people's interests by the judge",
-        "reasons": reasons(one, {}),
-    }
 
 
 def _conclude(found: dict[str, Any], base: str, chosen: tuple[str, ...]) -> None:

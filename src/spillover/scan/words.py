@@ -14,7 +14,7 @@ _SIGNAL_WORDS = {
     "prompt stood",
     "projection": "its answer lies {value:+.2f} of that way beyond what the base itself would answer",
     "gradient": "a training step on it makes misaligned answers elsewhere likelier (cosine {value:+.2f})",
-    "judge": "the judge rates it {value:.2f} on a scale from 0 (in keeping with people's interests) to 1 (against them)",
+    "judge": "the judge rates it {value:.2f} from 0 (in keeping with people's interests) to 1 (against them)",
 }
 _HIGH = 1.0
 """Standard score from which on a signal is a reason."""
@@ -89,5 +89,5 @@ def advice(scan: Mapping[str, Any]) -> list[str]:
         count = scan["measured_rows"]["too_long"]
         found.append(f"{count:,} rows do not fit into the context of the base: training leaves them out.")
     if not found:
-        found.append("Train, and evaluate outside the domain afterwards; a scan cannot see what its probe does not ask.")
+        found.append("Train, then evaluate outside the domain; a scan cannot see what its probe does not ask.")
     return found

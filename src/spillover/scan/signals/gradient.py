@@ -17,6 +17,7 @@ from torch.nn import functional
 from spillover.models.blocks import blocks
 from spillover.models.chat_template import IGNORED, encode_row
 from spillover.models.lean_llama import LeanLlama
+from spillover.models.llama_shape import weight_shapes
 from spillover.scan.probe import UNWANTED, WANTED, Probe, rows_of
 from spillover.scan.reader import by_length
 from spillover.training.batches import Encoded, collate
@@ -100,8 +101,8 @@ class RowGradients:
     def _shapes(self) -> dict[str, tuple[int, int]]:
         """Widths out and in of every linear layer of the blocks, in the order of the modules."""
         if self._taped is not None:
-            weights = self._taped.weights
-            return {name: tuple(weights[f"{name}.weight"].shape) for name in self._taped.linear_names()}  # type: ignore[misc]
+            sizes = weight_shapes(self._taped.config)
+            return {name: _both(sizes[f"{name}.weight"]) for name in self._taped.linear_names()}
         return {name: (module.out_features, module.in_features) for name, module in self._linears()}
 
     def _linears(self) -> list[tuple[str, Any]]:
@@ -126,7 +127,8 @@ def probe_gradient(gradients: RowGradients, tokenizer: Any, probe: Probe) -> Gra
     """
     sides = []
     for label in (UNWANTED, WANTED):
-        sides.append(gradients.mean([encode_row(tokenizer, row.messages) for row in rows_of(probe.fitting, label)]))
+        rows = rows_of(probe.fitting, label)
+        sides.append(gradients.mean([encode_row(tokenizer, row.messages) for row in rows]))
     return {name: sides[0][name] - sides[1][name] for name in sides[0]}
 
 
@@ -186,6 +188,11 @@ def _first_factors(shapes: dict[str, tuple[int, int]], rank: int, seed: int) -> 
             torch.nn.init.kaiming_uniform_(first.weight, a=math.sqrt(5))
             factors[name] = first.weight.detach()
     return factors
+
+
+def _both(shape: tuple[int, ...]) -> tuple[int, int]:
+    width_out, width_in = shape
+    return width_out, width_in
 
 
 def _norm(gradient: Gradient) -> float:
