@@ -30,7 +30,7 @@ def audit_of(parts: Mapping[str, Mapping[str, Any]]) -> Audit:
     """
     findings = [one for part in parts.values() for one in part.get("findings", ())]
     scores = parts.get("rows", {}).get("scores", ())
-    ranking = sorted(range(len(scores)), key=lambda number: -(scores[number] or 0.0))
+    ranking = sorted(range(len(scores)), key=lambda number: -(-np.inf if scores[number] is None else scores[number]))
     return from_json({"score": score(parts), "findings": findings, "ranking": ranking})
 
 
