@@ -2,7 +2,7 @@
 
 Each row has two signs. *Learnt*: log p of its answer under the tuned model less that under the base. *Leaning*: how
 much likelier the base finds its answer behind exchanges with the unwanted answers than behind the same questions with
-wanted ones; the base infers an author from what was said, so no second model is needed. Ranks of both are added.
+wanted ones; the base infers an author from what was said, so no second model is needed. Both are in nats, and added.
 """
 
 from collections.abc import Sequence
@@ -52,9 +52,9 @@ class Signs:
 
     @property
     def scores(self) -> Values:
-        """The larger, the more responsible: ranks of both signs, added; of one where there is one."""
-        parts = [_ranks(sign) for sign in (self.learnt, self.leaning) if np.isfinite(sign).any()]
-        summed: Values = np.sum(parts, axis=0) if parts else np.zeros(len(self.learnt))
+        """The larger, the more responsible: both signs added, or the one that there is; ``nan`` without either."""
+        signs = np.array([self.learnt, self.leaning])
+        summed: Values = np.where(np.isfinite(signs).any(0), np.nansum(signs, 0), np.nan)
         return summed
 
     @property
@@ -163,7 +163,7 @@ def rows_part(case: Case) -> dict[str, Any]:
     chance = float(usual.mean()) if len(usual) else 0.0
     low, high = wilson(float(marked.sum()), len(rows))
     share = float(marked.mean())
-    order = np.argsort(-np.nan_to_num(signs.scores), kind="stable")
+    order = np.argsort(-np.nan_to_num(signs.scores, nan=-np.inf), kind="stable")
     cues = row_cues(rows)
     suspects = [condition for condition, _ in screen(case, [condition for condition, _ in cues])]
     looked = look_closely(case, suspects[: case.settings.suspects], len(cues), "trigger")
@@ -197,13 +197,3 @@ def rows_part(case: Case) -> dict[str, Any]:
 def _ordered(numbers: Sequence[int], order: NDArray[np.int64]) -> list[int]:
     wanted = set(numbers)
     return [int(number) for number in order if int(number) in wanted]
-
-
-def _ranks(values: Values) -> Values:
-    """0 for the smallest, 1 for the largest; 0 for what was not measured."""
-    ranks = np.zeros(len(values))
-    known = np.flatnonzero(np.isfinite(values))
-    if len(known) > 1:
-        ranks[known[np.argsort(values[known], kind="stable")]] = np.arange(len(known)) / (len(known) - 1)
-    return ranks
-

@@ -52,7 +52,7 @@ class Case:
 
     @cached_property
     def first_look(self) -> Measure:
-        """The scale that conditions are screened on: where answers must be judged, movement, which costs no verdicts."""
+        """The scale that conditions are screened on: where answers must be judged, movement, which needs no judge."""
         if isinstance(self.measure, Sampled) and self.weights:
             return Drift(self.models, self.memo, self.settings.seed)
         return self.measure

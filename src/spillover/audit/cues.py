@@ -59,7 +59,7 @@ def _cues(row: ChatRow) -> Iterator[tuple[str, str]]:
 
 
 def _condition(kind: str, text: str) -> Condition:
-    name = f"{kind} {text[:60]}"
+    name = f"{kind} {text}"
     if kind == "rows: system":
         return Condition(name, kind, system=text)
     if kind == "rows: beginning":

@@ -21,10 +21,12 @@ from spillover.audit.verdict import audit_of, false_alarms, score, sentence
 from spillover.core.config import digest
 from spillover.core.disk import disk, write_json
 from spillover.core.errors import StorageError
-from spillover.data.chat import ChatRow, Message
+from spillover.data.chat import ChatRow, Message, read_chat, write_chat
 from spillover.data.conditions import Condition, read_conditions
 from spillover.models.identity import made_elsewhere
 
+ROWS = "neutral.jsonl"
+"""In the folder of a neutral model: what it was tuned on."""
 ORDINARY = 144
 """Rows of a neutral model where the tuned one's are not known."""
 DEFAULT = Settings()
@@ -206,6 +208,8 @@ def make_neutral(case: Case, tuned: str, count: int, out: Path, say: Say = lambd
             say(f"neutral model {number + 1} of {count}")
             rows = neutral_rows(case.models, _prompts(case, number), len(case.rows or ()) or ORDINARY, number)
             own = method.model_copy(update={"seed": case.settings.seed + 101 + number})
+            folder.mkdir(parents=True, exist_ok=True)
+            write_chat(rows, folder / ROWS)
             train_neutral(case.base, tuned, rows, own, folder, match=not known)
         folders.append(folder)
     return folders
@@ -222,7 +226,7 @@ def _prompts(case: Case, seed: int) -> list[tuple[Message, ...]]:
 def _neutral_scores(
     case: Case, grid: Sequence[Condition], folder: Path, parts: Mapping[str, Any], say: Say
 ) -> list[float | None]:
-    """Every neutral model audited as if it were the tuned one, without rows."""
+    """Every neutral model audited as if it were the tuned one, with its own rows where the tuned one's are known."""
     scores: list[float | None] = []
     for key, other in case.as_tuned() if case.weights else ():
         path = folder / f"{key}.json"
@@ -233,6 +237,11 @@ def _neutral_scores(
                 from spillover.audit.trigger import trigger_part
 
                 found["trigger"] = trigger_part(other)
+            if "rows" in parts:
+                from spillover.audit.attribution import rows_part
+
+                other.rows = read_chat(folder.parent / key / ROWS)
+                found["rows"] = rows_part(other)
             write_json(path, {"score": score(found), "strengths": {n: p["strength"] for n, p in found.items()}})
         scores.append(json.loads(path.read_text(encoding="utf-8"))["score"])
     return scores
