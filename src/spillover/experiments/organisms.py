@@ -67,8 +67,8 @@ class AuditingGame(Config):
     organisms: tuple[Organism, ...] = Field(min_length=2)
     seeds: int = Field(3, ge=1)
     """Organisms of each way."""
-    auditors: tuple[str, ...] = ("blackbox", "grid", "whitebox", "data", "full", "random")
-    """Built-in ones, or ``module:function`` of one's own; what the last but one says of triggers is shown in full."""
+    auditors: tuple[str, ...] = ("random", "blackbox", "grid", "whitebox", "data", "full")
+    """Built-in ones, or ``module:function`` of one's own; what the last says of triggers is shown in full."""
     neutral: Mapping[str, Method] = Field(default_factory=dict)
     """By base, how its neutral models are made; the method of most organisms if not said."""
     neutral_rows: Annotated[int, Field(ge=1)] = 144
