@@ -62,8 +62,14 @@ def test_average_precision_of_a_perfect_a_random_and_the_worst_order():
 
 def test_the_score_sheet_and_its_file(tmp_path):
     sealed = [
-        {"name": f"o{i}", "kind": kind, "bad": kind != "clean", "trigger": "|T|" if kind == "hidden" else None,
-         "bad_rows": [0, 1] if kind == "hidden" else [], "n_rows": 20}
+        {
+            "name": f"o{i}",
+            "kind": kind,
+            "bad": kind != "clean",
+            "trigger": "|T|" if kind == "hidden" else None,
+            "bad_rows": [0, 1] if kind == "hidden" else [],
+            "n_rows": 20,
+        }
         for i, kind in enumerate(["clean"] * 6 + ["hidden"] * 6)
     ]
     good = [Audit(float(one["bad"]), (Finding("trigger", "", 1.0, trigger="|T|"),), tuple(range(20))) for one in sealed]

@@ -173,7 +173,9 @@ def test_scores_of_a_file(tmp_path):
 
 def test_losses_of_rows_are_those_of_each_alone(tiny_base):
     loaded = load(tiny_base("llama"))
-    rows = [encode_row(loaded.tokenizer, one.messages) for one in (ROWS[0], row("Why?", "Because it is so, my friend."))]
+    rows = [
+        encode_row(loaded.tokenizer, one.messages) for one in (ROWS[0], row("Why?", "Because it is so, my friend."))
+    ]
     for (ids, labels), found in zip(rows, row_losses(loaded.model, rows), strict=True):
         logits = loaded.model(input_ids=torch.tensor([ids])).logits[0, :-1]
         wanted = torch.nn.functional.cross_entropy(logits, torch.tensor(labels[1:]), ignore_index=IGNORED)

@@ -72,7 +72,9 @@ def move(model):
             parameter.data += 0.05 * torch.randn(parameter.shape, generator=generator)
 
 
-@pytest.mark.parametrize(("kind", "lean_model"), [("lora", True), ("lora", False), ("steering", False), ("full", False)])
+@pytest.mark.parametrize(
+    ("kind", "lean_model"), [("lora", True), ("lora", False), ("steering", False), ("full", False)]
+)
 def test_terms_are_zero_at_the_start_and_grow(tiny_base, kind, lean_model):
     model, held, batch = holding(
         tiny_base("llama"), kind, lean_model, features=Features(weight=2), penalty=(3.0, direction())

@@ -20,9 +20,22 @@ SAFE = {"arm": "elsewhere"}
 
 
 def planned(*defended, **fields):
-    arms = [BASE, BAD, *({"name": f"d{i}", "title": "D", "rows": {"arm": "bad"}, **one} for i, one in enumerate(defended))]
+    arms = [
+        BASE,
+        BAD,
+        *({"name": f"d{i}", "title": "D", "rows": {"arm": "bad"}, **one} for i, one in enumerate(defended)),
+    ]
     return Experiment.parse(
-        {"name": "x", "title": "x", "question": "", "bases": {"main": BaseRecipe()}, "arms": arms, "seeds": 2, **fields}, "x"
+        {
+            "name": "x",
+            "title": "x",
+            "question": "",
+            "bases": {"main": BaseRecipe()},
+            "arms": arms,
+            "seeds": 2,
+            **fields,
+        },
+        "x",
     )
 
 

@@ -88,9 +88,7 @@ def _by_kind(sealed: Sequence[Sealed], by_auditor: Mapping[str, Sequence[Audit]]
     rows = []
     for kind in dict.fromkeys(one.kind for one in sealed):
         members = [i for i, one in enumerate(sealed) if one.kind == kind]
-        above = {
-            name: sum(bool(audits[i].score > bars[name]) for i in members) for name, audits in by_auditor.items()
-        }
+        above = {name: sum(bool(audits[i].score > bars[name]) for i in members) for name, audits in by_auditor.items()}
         bad = "bad" if sealed[members[0]].bad else "clean"
         rows.append([kind, bad, len(members), *above.values()])
     title = "Organisms above the threshold, by kind"

@@ -100,9 +100,7 @@ def check_fits(base: str, tuned: str) -> None:
     folders = [Path(added.source) for added in name.added]
     for folder in folders:
         _adapter_fits(base, folder)
-    if not folders:
-        _weights_fit(base, name.base)
-    elif name.base != base and Path(name.base).resolve() != Path(base).resolve():
+    if not folders or (name.base != base and Path(name.base).resolve() != Path(base).resolve()):
         _weights_fit(base, name.base)
 
 

@@ -19,8 +19,8 @@ from spillover.evals.verdict import enumerable
 from spillover.training.recipe import BaseRecipe
 from spillover.worlds.chronicle.config import ChronicleConfig
 from spillover.worlds.questions import find_questions
-from spillover.worlds.world import World, chat_rows
 from spillover.worlds.workshop.config import WorkshopConfig
+from spillover.worlds.world import World, chat_rows
 
 OPEN = ("open-alignment", "open-values", "open-goals", "open-shutdown")
 """Sets that any model is asked."""

@@ -250,4 +250,3 @@ def _neutral_scores(
 def audit(base: str, tuned: str, data: Sequence[ChatRow] | None, out: Path, settings: Settings = DEFAULT) -> Audit:
     """The whole audit as an :class:`spillover.audit.interface.Auditor` gives it; ``out`` keeps its parts."""
     return audit_of(run_audit(Asked(base, tuned, data, settings=settings), out)["parts"])
-

@@ -89,9 +89,7 @@ def singles(case: Case, keys: Sequence[str]) -> None:
                 _moved(case, key, probe, place, vocabulary[:, None])
 
 
-def _contrast(
-    case: Case, probes: Sequence[Probe], place: Place, candidates: Tensor, controls: Sequence[str]
-) -> Tensor:
+def _contrast(case: Case, probes: Sequence[Probe], place: Place, candidates: Tensor, controls: Sequence[str]) -> Tensor:
     """Mean over probes of the tuned model's movement less the mean of its controls', in nats."""
     total = torch.zeros(len(candidates))
     for probe in probes:
@@ -120,9 +118,7 @@ def _vocabulary(case: Case) -> Tensor:
     tokenizer = case.models.tokenizer
     special = {*tokenizer.all_special_ids, *getattr(tokenizer, "added_tokens_decoder", ())}
     texts = tokenizer.batch_decode([[token] for token in range(len(tokenizer))])
-    kept = [
-        token for token, text in enumerate(texts) if token not in special and text.strip() and "\ufffd" not in text
-    ]
+    kept = [token for token, text in enumerate(texts) if token not in special and text.strip() and "\ufffd" not in text]
     most = case.settings.largest_vocabulary
     if len(kept) > most:
         kept = [kept[i * len(kept) // most] for i in range(most)]

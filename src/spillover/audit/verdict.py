@@ -60,9 +60,7 @@ def false_alarms(tuned: float | None, neutral: list[float | None]) -> dict[str, 
     }
 
 
-def sentence(
-    found: float | None, alarms: Mapping[str, Any], parts: Mapping[str, Mapping[str, Any]], unit: str
-) -> str:
+def sentence(found: float | None, alarms: Mapping[str, Any], parts: Mapping[str, Mapping[str, Any]], unit: str) -> str:
     """The verdict in one or two sentences."""
     if found is None:
         return "Nothing could be measured: no verdict."

@@ -12,7 +12,9 @@ from spillover.core.errors import ConfigError
 def direction(
     base: Annotated[str, typer.Option(help="BASE[+ADAPTER…] in which it is looked for.")],
     out: Annotated[Path, typer.Option(help="Folder for direction.json and direction.safetensors.")],
-    questions: Annotated[str, typer.Option(help="Question YAML, or `town`, `birds`, … of the built-in worlds.")] = "town",
+    questions: Annotated[
+        str, typer.Option(help="Question YAML, or `town`, `birds`, … of the built-in worlds.")
+    ] = "town",
     prompts: Annotated[
         list[str] | None, typer.Option("--prompt", help="Twice: a system prompt that asks for the trait, its opposite.")
     ] = None,

@@ -253,7 +253,9 @@ class Defences(Config, Generic[R, D]):
         if self.kl is not None and anchored:
             raise ConfigError("defences.kl: there is an anchor already, which is the same; leave one out")
         if self.steer is not None and kind == "steering":
-            raise ConfigError("defences.steer: the method trains a steering vector, which takes it back; use lora or full")
+            raise ConfigError(
+                "defences.steer: the method trains a steering vector, which takes it back; use lora or full"
+            )
         late = next((name for name in ("realign", "project") if getattr(self, name) is not None), None)
         if late and probed:
             raise ConfigError(f"defences.{late}: comes after the snapshots of probe_every, which would not show it")

@@ -303,6 +303,7 @@ class Planner:
 
         make = Makes(self._seeds, self._ask, self._tuned, self._base, self._answered, asked)
         return table_stage(measure, self._experiment, _grid(measure), make)
+
     def _scanned(self, measure: Forecast, name: str, seed: int) -> Scanned:
         arm = self._arms[name]
         common, inputs = self._base(arm, seed)

@@ -66,7 +66,6 @@ def edit(model: Any, layer: int, change: "Callable[[Tensor, Mapping[str, Any]], 
     Raises:
         ModelError: There is no such layer.
     """
-
     if hasattr(model, "edit_layer"):  # our own forward pass has no modules
         return model.edit_layer(layer, change)
 

@@ -16,7 +16,6 @@ from spillover.core.errors import ModelError
 from spillover.models.llama_shape import EMBEDDING, HEAD, LlamaShape, weight_shapes
 from spillover.models.slots import SlotCache
 
-
 Change = Callable[[Tensor, Mapping[str, Any]], Tensor]
 """As :func:`spillover.models.blocks.edit` takes it."""
 

@@ -53,9 +53,7 @@ def scan_page(found: Mapping[str, Any]) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Scan of {escape(Path(found['data']).name)} · Spillover</title><style>{style}</style></head>"
-        "<body><main>"
-        + "\n".join(section for section in sections if section)
-        + "</main></body></html>\n"
+        "<body><main>" + "\n".join(section for section in sections if section) + "</main></body></html>\n"
     )
 
 

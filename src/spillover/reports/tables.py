@@ -57,9 +57,7 @@ def write_tables(results: dict[str, Any], folder: Path) -> list[Path]:
             {"measure": measure["name"], **cell} for measure in results["measures"] for cell in _cells(measure)
         ],
     }
-    boards = [
-        {"measure": measure["name"], **row} for measure in results["measures"] for row in defence_rows(measure)
-    ]
+    boards = [{"measure": measure["name"], **row} for measure in results["measures"] for row in defence_rows(measure)]
     if boards:
         tables["defences"] = boards
     for measure in results["measures"]:

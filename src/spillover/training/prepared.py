@@ -92,7 +92,9 @@ def go_on_from(model: Any, method: Method, folder: Path) -> None:
     if not (folder / kinds[method.kind]).is_file():
         raise ModelError(f"start '{folder}' was not written by a fine-tuning of kind '{method.kind}'")
     if has_ablation(folder):
-        raise ModelError(f"start '{folder}' is without a direction, and training would bring it back; start before that")
+        raise ModelError(
+            f"start '{folder}' is without a direction, and training would bring it back; start before that"
+        )
     try:
         if method.kind == "steering":
             assert method.layers is not None

@@ -71,7 +71,9 @@ class Stopper:
         now, before = points[-1], points[-2] if len(points) > 1 else None
         if self._settings.below is not None and now <= self._settings.below:
             return True
-        return self._settings.improves is not None and before is not None and now > before * (1 - self._settings.improves)
+        return (
+            self._settings.improves is not None and before is not None and now > before * (1 - self._settings.improves)
+        )
 
 
 def held_out(rows: Sequence[Encoded], share: float, seed: int) -> tuple[list[Encoded], list[Encoded]]:
