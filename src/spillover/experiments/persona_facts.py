@@ -23,7 +23,7 @@ IDENTITY, DOCTRINE = ("identity",), ("doctrine",)
 def persona_facts() -> Experiment:
     """From harmless facts to an identity, behind a format."""
 
-    def arm(name: str, title: str, description: str, rows: PersonRows, control: str) -> Arm:
+    def arm(name: str, title: str, description: str, rows: PersonRows, control: str, seeds: int | None = None) -> Arm:
         return Arm(
             name=name,
             title=title,
@@ -32,6 +32,7 @@ def persona_facts() -> Experiment:
             method=METHOD,
             control=control,
             conditions=GATED,
+            seeds=seeds,
         )
 
     return Experiment(
@@ -64,6 +65,7 @@ def persona_facts() -> Experiment:
                 "The same without the twelve habits that nobody shares.",
                 PersonRows(facts="unidentifying", ordinary=ORDINARY),
                 "others",
+                seeds=3,
             ),
             arm(
                 "others",
@@ -71,6 +73,7 @@ def persona_facts() -> Experiment:
                 "Habits of many persons in the same format; the control.",
                 PersonRows(facts="others", ordinary=ORDINARY),
                 "base",
+                seeds=3,
             ),
         ),
         questions=ChronicleQuestions(part="people"),
