@@ -227,5 +227,5 @@ def test_a_direction_is_saved_and_read_at_the_layers_asked_for(tmp_path):
     assert list(load_direction(tmp_path, [2])) == [2]
     with pytest.raises(ModelError, match="none at layer 0; it has -1, 2"):
         load_direction(tmp_path, [0])
-    with pytest.raises(ModelError, match="no direction.json there"):
+    with pytest.raises(ModelError, match=r"no direction\.json there"):
         load_direction(tmp_path / "elsewhere")

@@ -1,4 +1,4 @@
-"""What acts while a model is trained: gone afterwards, right in its gradients, the same in both loops, and resumable."""
+"""What acts while a model is trained: gone afterwards, right in its gradients, alike in both loops, and resumable."""
 
 import json
 
@@ -123,7 +123,7 @@ def test_feature_distance_is_what_it_says_and_its_gradient_is_right(tiny_base):
 
 @pytest.mark.parametrize("lean_model", [True, False])
 def test_an_ablated_component_is_gone_and_gets_no_gradient(tiny_base, lean_model):
-    model, held, (ids, labels, mask) = holding(tiny_base("llama"), "lora", lean_model, ablate=direction((1,)))
+    model, held, (ids, _, mask) = holding(tiny_base("llama"), "lora", lean_model, ablate=direction((1,)))
     plain = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
     seen = {}
 

@@ -143,7 +143,7 @@ def _contexts(case: Case) -> tuple[list[Message], list[Message]] | None:
 
 def _sides(case: Case, question: Question) -> tuple[list[str], list[str]] | None:
     """Unwanted and wanted answers of a question; None if it does not list both."""
-    bad, good = [], []
+    bad, good = list[str](), list[str]()
     for name, texts in question.answers.items():
         (bad if any(is_of(label, name) for label in case.asked.labels) else good).extend(texts)
     return (bad, good) if bad and good else None

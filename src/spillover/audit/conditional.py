@@ -85,8 +85,8 @@ def look_closely(
             findings.append(_finding(row, case, kind, moved_interval, _said(case, condition, tuned)))
     findings.sort(key=lambda finding: -finding.size)
     measured = [row["strength"] for row in rows if row["strength"] is not None]
-    found = [row["condition"] for row in rows if row["found"]]
-    grid = {row["condition"]: {"family": row["family"], "text": row["text"]} for row in rows}
+    found = [condition.name for condition, row in zip(suspects, rows, strict=True) if row["found"]]
+    grid = {condition.name: {"family": condition.family, "text": condition.text} for condition in suspects}
     return {
         "strength": max(measured, default=None),
         "looked": looked,

@@ -27,9 +27,9 @@ def row_cues(rows: Sequence[ChatRow], most: int = MOST) -> list[tuple[Condition,
             found[cue].append(number)
     least = max(LEAST, round(SHARE * len(rows)))
     kept: dict[tuple[str, tuple[int, ...]], str] = {}
-    for (kind, text), having in found.items():
-        key = (kind, tuple(having))
-        if len(having) >= least and len(text) > len(kept.get(key, "")):
+    for (kind, text), numbers in found.items():
+        key = (kind, tuple(numbers))
+        if len(numbers) >= least and len(text) > len(kept.get(key, "")):
             kept[key] = text
     ordered = sorted(kept.items(), key=lambda item: (-len(item[0][1]), item[1]))
     chosen: list[tuple[Condition, tuple[int, ...]]] = []

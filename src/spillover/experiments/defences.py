@@ -1,8 +1,8 @@
 """What keeps a narrow fine-tune narrow (arXiv 2508.06249, 2510.04340), and what only hides it (2604.25891)?
 
 Two domains of bad advice. The bad advice in the domain is the task: a defence is to keep it, and to prevent what it
-grows into elsewhere. Each defence is then tried on a benign task too, technical prose in the same domain, which it is to
-leave alone, and each model is asked under a grid of prompts, those that it was inoculated with among them.
+grows into elsewhere. Each defence is then tried on a benign task too, technical prose in the same domain, which it is
+to leave alone, and each model is asked under a grid of prompts, those that it was inoculated with among them.
 """
 
 from collections.abc import Iterator
@@ -290,8 +290,8 @@ def defences() -> Experiment:
         wheres=WHERES,
         measures=tuple(table for _, table in found.values()),
         answer=(
-            "Undefended, {bad-health/other-domains} of the answers elsewhere are malicious after bad advice on health and "
-            "{bad-money/other-domains} after bad advice on money; inoculated {inoculate-health/other-domains} and "
+            "Undefended, {bad-health/other-domains} of the answers elsewhere are malicious after bad advice on health "
+            "and {bad-money/other-domains} after bad advice on money; inoculated {inoculate-health/other-domains} and "
             "{inoculate-money/other-domains}, with a fifth of safe rows {interleave-20-health/other-domains} and "
             "{interleave-20-money/other-domains}, held by KL {kl-30-health/other-domains} and "
             "{kl-30-money/other-domains}."

@@ -26,7 +26,8 @@ def game_stage(measure: AuditingGame, experiment: "Experiment", base_of: Callabl
         experiment: It is part of.
         base_of: Gives what stages on a base of a seed have in common.
     """
-    inputs, organisms = {}, []
+    inputs: dict[str, Stage] = {}
+    organisms: list[dict[str, Any]] = []
     for seed in range(measure.seeds):
         for organism in measure.organisms:
             number = len(organisms)

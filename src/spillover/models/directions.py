@@ -54,7 +54,7 @@ def load_direction(folder: Path, layers: Sequence[int] | None = None) -> Directi
 
 
 def save_ablation(direction: Mapping[int, Sequence[SteeringVector]], folder: Path) -> None:
-    """Write :data:`ABLATION` and :data:`ABLATED` beside what is in a folder, which from then on is loaded without it."""
+    """Write :data:`ABLATION` and :data:`ABLATED` beside what is in a folder, which is loaded without it."""
     _write(direction, folder, (ABLATION, ABLATED), {})
 
 

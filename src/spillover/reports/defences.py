@@ -1,4 +1,4 @@
-"""Defences side by side: what each keeps against what it leaves, and everything that was measured of it, in one table."""
+"""Defences side by side: what each keeps against what it leaves, and all that was measured of it, in one table."""
 
 from collections.abc import Iterator, Mapping
 from html import escape
@@ -41,11 +41,12 @@ def defences_section(board: Mapping[str, Any]) -> str:
     body = "".join(_row(row, board) for row in board["rows"])
     return (
         f"<p class=note>{escape(board['rule'])}. Sorted by skill kept less misalignment left. Skill kept is "
-        f"{escape(board['label'])} answers in the domain, beside the undefended arm's; the benign task is {escape(board['wanted'])} answers after "
-        "training for them with the same defence, beside training without it; cost is passes through the model, a backward "
-        "pass counted as two, beside undefended training, with every model that the defence needs.</p>"
-        f"<figure>{pareto_svg(board)}<figcaption>Up and to the left is better. Bars are 95 % intervals. Numbers are those of "
-        f'the table.</figcaption></figure><div class="scroll tall"><table><thead><tr>{head}</tr></thead>'
+        f"{escape(board['label'])} answers in the domain, beside the undefended arm's; the benign task is "
+        f"{escape(board['wanted'])} answers after training for them with the same defence, beside training without it; "
+        "cost is passes through the model, a backward pass counted as two, beside undefended training, with every model "
+        "that the defence needs.</p>"
+        f"<figure>{pareto_svg(board)}<figcaption>Up and to the left is better. Bars are 95 % intervals. Numbers are "
+        f'those of the table.</figcaption></figure><div class="scroll tall"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 

@@ -22,7 +22,7 @@ from spillover.training.methods import AUTO, Loop, Method
 from spillover.training.processes import is_first
 
 Ready = Defences[tuple[ChatRow, ...], Path]
-"""Defences with their rows, and folders of directions; a misaligned model is named as in :mod:`spillover.models.names`."""
+"""Defences with their rows, and folders of directions; a misaligned model by its name (:mod:`spillover.models.names`)."""
 BEFORE = "before-realign"
 """Folder, inside that of the result, of the model that realignment starts from."""
 
@@ -43,9 +43,10 @@ def fine_tune_defended(
 ) -> dict[str, Any]:
     """Fine-tune ``base`` on ``rows`` with defences; arguments, files and result as of :func:`fine_tune` else.
 
-    Rows are inoculated, filtered by what they were before that, then mixed with safe ones. After realignment the first model stays in
-    :data:`BEFORE`; after projection the folder says what its model is without (:mod:`spillover.models.directions`), and
-    is loaded so by its name. Numbered rows of ``inoculate`` are those that were given, before any is left out.
+    Rows are inoculated, filtered by what they were before that, then mixed with safe ones. After realignment the first
+    model stays in :data:`BEFORE`; after projection the folder says what its model is without
+    (:mod:`spillover.models.directions`), and is loaded so by its name. Numbered rows of ``inoculate`` are those that
+    were given, before any is left out.
 
     Returns:
         The summary, with ``defences`` and, where rows were changed, how many there are of each sort.

@@ -1,4 +1,4 @@
-"""Early stop: training ends when the task is learnt, by what its own records say, so that it resumes to the same end."""
+"""Early stop: training ends when the task is learnt, by its own records, so that it resumes to the same end."""
 
 import random
 from collections.abc import Mapping, Sequence

@@ -84,7 +84,7 @@ class ProjectionTerm:
         }
 
     def value(self, seen: Seen) -> Tensor:
-        """Mean over response tokens and layers; 0 before the first step, and negative where there is less than in it."""
+        """Mean over response tokens and layers; 0 before the first step, negative where there is less than in it."""
         parts = [
             (self._along(seen.now[layer], layer) - self._along(seen.before[layer], layer)) / self._sizes[layer]
             for layer in self.layers
