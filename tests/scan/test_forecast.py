@@ -69,7 +69,9 @@ def combinations():
     table, observed = made()
     names = ("projection_cheap", "loss_gap", "canary_shift")
     return [
-        Combination(f"c{i}", f"Set {i}", WORLDS[i], f"kind {i % 4}", dict(zip(names, table[i], strict=True)), observed[i])
+        Combination(
+            f"c{i}", f"Set {i}", WORLDS[i], f"kind {i % 4}", dict(zip(names, table[i], strict=True)), observed[i]
+        )
         for i in range(60)
     ]
 

@@ -26,9 +26,11 @@ def quick(monkeypatch):
     from spillover.scan.signals import canary
 
     monkeypatch.setattr(references, "METHOD", references.METHOD.model_copy(update={"steps": 4}))
-    monkeypatch.setattr(canary.run_canary, "__kwdefaults__", {
-        **canary.run_canary.__kwdefaults__, "method": canary.METHOD.model_copy(update={"steps": 3})
-    })
+    monkeypatch.setattr(
+        canary.run_canary,
+        "__kwdefaults__",
+        {**canary.run_canary.__kwdefaults__, "method": canary.METHOD.model_copy(update={"steps": 3})},
+    )
     monkeypatch.setattr(row_pass, "CHUNK", 16)
 
 
@@ -179,7 +181,16 @@ def test_text_of_rows_is_escaped(tmp_path):
     path.write_text(json.dumps({"prompt": "<script>x</script>", "completion": "<b>" * 9}) + "\n")
     found = run_scan(path, "openai/model", None, tmp_path / "out")
     found["top"] = [
-        {"row": 1, "line": 1, "rank": 1, "score": 1.0, "prompt": "<script>", "answer": "<b>", "headline": "x", "reasons": []}
+        {
+            "row": 1,
+            "line": 1,
+            "rank": 1,
+            "score": 1.0,
+            "prompt": "<script>",
+            "answer": "<b>",
+            "headline": "x",
+            "reasons": [],
+        }
     ]
     page = scan_page(found)
     assert "<script" not in page and "&lt;script&gt;" in page
@@ -195,7 +206,8 @@ def test_the_command_line(tmp_path, data, tiny_base):
     assert isinstance(missing.exception, ConfigError)
     out = tmp_path / "b"
     done = runner.invoke(
-        app, ["scan", str(data), "--base", tiny_base("llama"), "--out", str(out), "--signals", "loss-gap", "--sample", "8"]
+        app,
+        ["scan", str(data), "--base", tiny_base("llama"), "--out", str(out), "--signals", "loss-gap", "--sample", "8"],
     )
     assert done.exit_code == 0, done.output
     assert "No forecast" in done.output and (out / "report.html").is_file()

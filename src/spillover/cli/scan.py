@@ -17,7 +17,8 @@ def scan(
     base: Annotated[str, typer.Option(help="Folder or hub id; of openai/NAME and the like no weights are seen.")],
     out: Annotated[Path, typer.Option(help="Folder for report.html, scan.json and rows.jsonl.")],
     probe: Annotated[
-        Path | None, typer.Option(help="Question YAML with answers labelled aligned and misaligned, outside the domain.")
+        Path | None,
+        typer.Option(help="Question YAML with answers labelled aligned and misaligned, outside the domain."),
     ] = None,
     sample: Annotated[int, typer.Option(help="Rows that expensive signals are measured on.")] = 2000,
     signals: Annotated[

@@ -161,9 +161,7 @@ def read_measure(name: str, title: str, folders: Sequence[Path]) -> Measure:
             table = tables.setdefault(given["name"], {**labels, "rows": []})
             table["rows"] += [[number, *row] for row in given["rows"]]
     found_matrices = list(matrices.values())
-    return Measure(
-        name, title, list(curves.values()), numbers, remarks, found_matrices, conditional, intervals, tables
-    )
+    return Measure(name, title, list(curves.values()), numbers, remarks, found_matrices, conditional, intervals, tables)
 
 
 def _mark(name: str, places: Sequence[float], level: float) -> dict[str, Any]:

@@ -149,9 +149,7 @@ class Measuring:
         self._found["top"] = self._highest(ranking)
         if drop is not None:
             path = self._out / "kept.jsonl"
-            kept, dropped = write_kept(
-                self._data, path, read_chunks(self._chunks, total), self._over, ranking, drop
-            )
+            kept, dropped = write_kept(self._data, path, read_chunks(self._chunks, total), self._over, ranking, drop)
             self._found["kept"] = {"file": str(path), "kept": kept, "dropped": dropped, "share": drop}
 
     def canary(self) -> None:

@@ -156,9 +156,7 @@ def _labelled(name: str, questions: Iterable[Question], where: str) -> Probe:
 
 
 def _of(question: Question, labels: Sequence[str]) -> tuple[str, ...]:
-    return tuple(
-        text for label, texts in question.answers.items() if label.split(": ")[0] in labels for text in texts
-    )
+    return tuple(text for label, texts in question.answers.items() if label.split(": ")[0] in labels for text in texts)
 
 
 def _some(texts: tuple[str, ...]) -> tuple[str, ...]:

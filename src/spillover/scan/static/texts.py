@@ -74,9 +74,8 @@ class Dates:
                 continue
             text, count = self._texts[name].most_common(1)[0]
             some = noted.rows < total
-            what = (
-                f"{noted.rows:,} of {total:,} prompts hold {name}, most often {short(text)} ({count:,}). "
-                + ("Ask the tuned model with and without: behaviour may be bound to them." if some else "All do.")
+            what = f"{noted.rows:,} of {total:,} prompts hold {name}, most often {short(text)} ({count:,}). " + (
+                "Ask the tuned model with and without: behaviour may be bound to them." if some else "All do."
             )
             yield Finding(name, "warning" if some else "note", noted.rows, total, what, tuple(noted.examples))
 
