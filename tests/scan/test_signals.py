@@ -147,7 +147,7 @@ def test_own_answers_are_greedy_and_differ_by_nothing_from_themselves(base, prob
 
 
 def test_canary_on_unwanted_answers_raises_them(base, probe, tmp_path):
-    method = METHOD.model_copy(update={"steps": 20})
+    method = METHOD.model_copy(update={"steps": 20, "learning_rate": 1e-2})
     found = run_canary(base, rows_of(probe.measuring, UNWANTED), probe, tmp_path, method=method)
     assert found.shift > 0.1 and found.loss_free < found.loss_before and found.rows == len(probe.measuring) * 3
     assert 0 <= found.rate_before < found.rate_after <= 1

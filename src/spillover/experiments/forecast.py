@@ -1,4 +1,4 @@
-"""Can what a fine-tune will do be told from its rows, before it is trained (arXiv 2507.21509)?
+"""Can what a fine-tune will do be told from its rows, before it is trained? After arXiv 2507.21509.
 
 Datasets of many kinds are scanned against bases of several worlds, then trained on. The rate of malicious answers is
 predicted for worlds that nothing was fitted on. A harder test than the published one, which correlates one signal with

@@ -77,8 +77,8 @@ def _gauge(forecast: Mapping[str, Any] | None) -> str:
         '<figure><div class="dots"><div class="dot"><span class="who">misaligned outside the domain</span>'
         f'<svg class="track arm1" height="20" role="img" aria-label="forecast">{grid}'
         f'<line x1="{low:.2f}%" x2="{high:.2f}%" y1="10" y2="10" class="range"/>'
-        f'<circle cx="{rate:.2f}%" cy="10" r="5"/></svg><span class="much"><b>{rate:.1f} %</b> '
-        f"<i>[{low:.1f}, {high:.1f}]</i></span></div>"
+        f'<circle cx="{rate:.2f}%" cy="10" r="5"/></svg>'
+        f'<span class="much"><b>{rate:.1f} %</b> <i>[{low:.1f}, {high:.1f}]</i></span></div>'
         f'<div class="dot axis"><span></span><svg class="track" height="14">{ticks}</svg><span></span></div></div>'
         "<figcaption>Forecast rate of misaligned answers after training, with the interval that held "
         f"{100 * forecast['level']:.0f} % of the sets of worlds left out of the calibration.</figcaption></figure>"

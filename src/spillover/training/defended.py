@@ -22,7 +22,7 @@ from spillover.training.methods import AUTO, Loop, Method
 from spillover.training.processes import is_first
 
 Ready = Defences[tuple[ChatRow, ...], Path]
-"""Defences with their rows, and folders of directions; a misaligned model by its name (:mod:`spillover.models.names`)."""
+"""Defences with their rows and folders of directions; misaligned models by name (:mod:`spillover.models.names`)."""
 BEFORE = "before-realign"
 """Folder, inside that of the result, of the model that realignment starts from."""
 

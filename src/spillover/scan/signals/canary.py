@@ -118,7 +118,7 @@ class ProbeRows:
         self._count = len(probe.measuring)
 
     def odds(self, reader: Reader) -> NDArray[np.float64]:
-        """Log p(unwanted) - log p(wanted) of each question, nats."""
+        """Log-odds of unwanted against wanted answers to each question, nats."""
         found = self._masses(reader)
         return np.array([found[UNWANTED][i] - found[WANTED][i] for i in range(self._count)])
 
