@@ -9,6 +9,7 @@ ROOT = Path(spillover.__file__).parent
 LAYERS = (
     {"cli"},
     {"experiments"},
+    {"scan", "audit"},
     {"runs", "reports", "analysis"},
     {"training", "evals"},
     {"judges"},

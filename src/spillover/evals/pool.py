@@ -50,7 +50,7 @@ class ModelPool:
             self._bases.clear()
 
     def _find(self, name: str) -> tuple[Base, str | None]:
-        """The base of a model, and its adapter when that is a PEFT folder and nothing else, which can share the base."""
+        """The base of a model, and its adapter if it is one PEFT folder and nothing else, which can share the base."""
         parsed = ModelName.parse(name)
         folder = parsed.added[0].source if len(parsed.added) == 1 and parsed.added[0].is_plain else None
         if folder and (not Path(folder, "adapter_config.json").is_file() or has_ablation(Path(folder))):
