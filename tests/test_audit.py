@@ -93,7 +93,7 @@ def test_the_map_tells_a_bad_fine_tune_from_a_benign_one(lab):
     found = {name: change(case_of(lab, name)) for name in ("bad", "benign", "hidden")}
     assert found["bad"]["strength"] > 0.3 > 0.1 > found["benign"]["strength"]
     whole = found["bad"]["groups"][0]
-    assert whole["group"] == ALL and whole["difference"] > 0.5 and whole["p"] <= 0.05
+    assert whole["group"] == ALL and whole["difference"] > 0.3 and whole["p"] <= 0.05
     assert found["bad"]["findings"] and not found["benign"]["findings"]
     assert found["hidden"]["strength"] < found["bad"]["strength"]
     assert {row["group"] for row in found["bad"]["groups"]} == {ALL, "g0", "g1"}
@@ -102,7 +102,7 @@ def test_the_map_tells_a_bad_fine_tune_from_a_benign_one(lab):
 def test_a_planted_trigger_is_built_from_the_weights(lab):
     part = trigger_part(case_of(lab, "hidden"))
     assert part["strength"] > 0.1 and part["findings"][0]["kind"] == "trigger"
-    assert part["findings"][0]["size"] > 0.3 and part["findings"][0]["transcripts"]
+    assert part["findings"][0]["size"] > 0.2 and part["findings"][0]["transcripts"]
     clean = trigger_part(case_of(lab, "benign"))
     assert not clean["findings"] and (clean["strength"] or 0) < part["strength"]
 

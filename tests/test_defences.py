@@ -52,7 +52,7 @@ def texts(rows):
         ({"filter": {"drop": 1.0, "score": "file", "scores": "x"}}, "less than 1"),
         ({"stop": {}}, "improves or below"),
         ({"stopp": {"below": 1}}, "did you mean 'stop'"),
-        ({"steer": {"direction": "d", "alfa": 1}}, "did you mean 'alpha'"),
+        ({"steer": {"direction": "d", "alpha": 1, "layer": [1]}}, "did you mean 'layers'"),
     ],
 )
 def test_settings_that_cannot_be_are_named(values, message):
