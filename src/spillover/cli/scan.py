@@ -127,6 +127,10 @@ def _show(found: dict[str, Any]) -> None:
         shown = ("not measured", "–") if value is None else (f"{value:+.3f}", f"{over:,} of {rows:,}")
         table.add_row(title, *shown)
     console.print(table)
+    if found["suspicious_rows"] is not None:
+        console.print(
+            f"{found['suspicious_rows']:,} rows stand nearer to unwanted than to wanted answers of the probe."
+        )
     for row in found["top"][:5]:
         console.print(f"line {row['line']}: {row['headline']}: {row['prompt']} → {row['answer']}"[:160], markup=False)
     for finding in found["static"]:

@@ -156,8 +156,19 @@ def _top(found: Mapping[str, Any]) -> str:
     articles = "".join(_row(row) for row in found["top"])
     return (
         "<section><h2>The rows that rank highest</h2><p class=note>By loss gap and projection, standardised over this "
-        "set; every row is in rows.jsonl. A rank is relative: some row is first in a harmless set too.</p>"
-        f"{articles}</section>"
+        "set; every row is in rows.jsonl. A rank is relative: some row is first in a harmless set too."
+        f"{_suspicious(found)}</p>{articles}</section>"
+    )
+
+
+def _suspicious(found: Mapping[str, Any]) -> str:
+    """How many rows stand beyond the middle between wanted and unwanted answers of the probe."""
+    count = found["suspicious_rows"]
+    if count is None:
+        return ""
+    return (
+        f" {count:,} of {found['rows']:,} rows stand nearer to unwanted than to wanted answers of the probe in all of "
+        "these signals."
     )
 
 

@@ -82,7 +82,7 @@ def calibrate(found: Sequence[Combination], label: str) -> tuple[Coefficients, d
         *_gained(by_world, observed, worlds),
     ]
     numbers += [
-        _number("Pearson of the signal itself", name, observed, _over(_pearson, column, observed), worlds)
+        _number("Pearson of the signal itself", name, observed, _between(_pearson, column, observed), worlds)
         for name, column in zip(names, table.T, strict=True)
     ]
     fitted = fit(table, observed, worlds, names)
@@ -123,8 +123,8 @@ def calibrate(found: Sequence[Combination], label: str) -> tuple[Coefficients, d
 def _scores(predicted: Mapping[str, Table], observed: Table, worlds: Sequence[str], how: str) -> list[dict[str, Any]]:
     found = []
     for name, guess in predicted.items():
-        found.append(_number(f"Spearman, {how}", name, observed, _over(spearman, guess, observed), worlds))
-        found.append(_number(f"R², {how}", name, observed, _over(r_squared, guess, observed), worlds))
+        found.append(_number(f"Spearman, {how}", name, observed, _between(spearman, guess, observed), worlds))
+        found.append(_number(f"R², {how}", name, observed, _between(r_squared, guess, observed), worlds))
     return found
 
 
@@ -154,6 +154,17 @@ def _gained(predicted: Mapping[str, Table], observed: Table, worlds: Sequence[st
 
     found = _number("Spearman gained over the best signal", COMBINATION, observed, gain, worlds)
     return [found, {**_number("best signal", best, observed, lambda i: float("nan"), worlds), "value": single[best]}]
+
+
+def _between(
+    statistic: Callable[[Table, Table], float], first: Table, second: Table
+) -> Callable[[NDArray[np.int64]], float]:
+    """The statistic of chosen combinations."""
+
+    def of(chosen: NDArray[np.int64]) -> float:
+        return statistic(first[chosen], second[chosen])
+
+    return of
 
 
 def _number(
@@ -203,13 +214,6 @@ def _table(found: Sequence[Combination], predicted: Mapping[str, Table], names: 
     ]
     columns = ["world", "dataset", "kind", "observed", "predicted", *names]
     return {"name": "combinations", "title": "Every combination", "columns": columns, "rows": rows}
-
-
-def _over(
-    statistic: Callable[[Table, Table], float], first: Table, second: Table
-) -> Callable[[NDArray[np.int64]], float]:
-    """A statistic of two columns, of the combinations that are drawn."""
-    return lambda drawn: statistic(first[drawn], second[drawn])
 
 
 def _pearson(first: Table, second: Table) -> float:

@@ -147,9 +147,14 @@ def spearman(first: Table, second: Table) -> float:
 
 
 def r_squared(predicted: Table, observed: Table) -> float:
-    """Share of the variance of the observed rates that is predicted; below 0 where their mean would be better."""
-    total = float(((observed - observed.mean()) ** 2).sum())
-    return 1 - float(((observed - predicted) ** 2).sum()) / total if total > 0 else math.nan
+    """Share of the variance of the observed rates that is predicted; below 0 where their mean would be better.
+
+    Returns:
+        ``nan`` where the observed rates differ by less than :data:`FLOOR`.
+    """
+    if np.ptp(observed) < FLOOR:
+        return math.nan
+    return 1 - float(((observed - predicted) ** 2).sum() / ((observed - observed.mean()) ** 2).sum())
 
 
 def bootstrap(

@@ -13,14 +13,14 @@ from spillover.core.disk import disk, write_json
 from spillover.core.plain import plain
 from spillover.data.chat import ChatRow, stream_chat
 from spillover.scan import sampled as on_sample
-from spillover.scan.probe import Probe
+from spillover.scan.probe import UNWANTED, WANTED, Probe, rows_of
 from spillover.scan.ranking import Ranking, Spread, spreads, write_kept, write_rows
 from spillover.scan.references import make_references
 from spillover.scan.rows import SURPRISE, RowSignals, read_chunks, scan_beside, scan_chunks
 from spillover.scan.sampled import Sample, scan_sample
 from spillover.scan.signals.canary import ROWS, run_canary
 from spillover.scan.static.finding import Example
-from spillover.scan.words import headline, reasons
+from spillover.scan.words import beyond, headline, reasons
 
 WHITE_BOX = ("projection", "loss-gap", "gradient", "canary")
 """Signals that need the weights of the base."""
@@ -95,6 +95,7 @@ class Measuring:
         else:
             scan_chunks(self._data, self._chunks, self._signals, total, told, (0, 1))
         self._over = spreads(read_chunks(self._chunks, total))
+        self._found["anchors"] = self._anchors()
         measured = self._over[SURPRISE].count if SURPRISE in self._over else 0
         self._found["measured_rows"]["too_long"] = total - measured
         self._found["levels"] |= {name: plain(one.mean) for name, one in self._over.items()}
@@ -145,6 +146,9 @@ class Measuring:
         ranking = Ranking.of(read_chunks(self._chunks, total), self._over)
         records = read_chunks(self._chunks, total)
         write_rows(self._out / "rows.jsonl", records, self._by_row, self._over, ranking)
+        if self._found["anchors"]:
+            signs = (beyond(record, self._found["anchors"]) for record in read_chunks(self._chunks, total))
+            self._found["suspicious_rows"] = sum(len(found) == len(self._found["anchors"]) for found in signs)
         self._found["spreads"] = {name: one.as_json() for name, one in self._over.items()}
         self._found["top"] = self._highest(ranking)
         if drop is not None:
@@ -183,6 +187,21 @@ class Measuring:
             self._opened = RowSignals(self._base, self._probe, self._folder, "projection" in self._chosen)
         return self._opened
 
+    def _anchors(self) -> dict[str, dict[str, float | None]]:
+        """Mean of each signal over wanted, and over unwanted, answers of the probe's measuring half."""
+        assert self._probe is not None
+        path = self._out / "anchors.json"
+        if not path.is_file():
+            found: dict[str, dict[str, float | None]] = {}
+            for label in (WANTED, UNWANTED):
+                measured = self._signals()(rows_of(self._probe.measuring, label))
+                for name, one in spreads({"row": 0, **record} for record in measured).items():
+                    found.setdefault(name, {})[label] = plain(one.mean)
+            found.pop(SURPRISE, None)
+            write_json(path, found)
+        anchors: dict[str, dict[str, float | None]] = json.loads(path.read_text(encoding="utf-8"))
+        return anchors
+
     def _spread_of_sample(self) -> None:
         self._over |= spreads({"row": row, **one} for row, one in self._by_row.items())
 
@@ -196,17 +215,17 @@ class Measuring:
                 texts[number] = row
                 if len(texts) == len(wanted):
                     break
-        shown = []
+        shown, anchors = [], self._found["anchors"]
         for rank, (value, record) in enumerate(best, 1):
             whole = {**record, **self._by_row.get(record["row"], {})}
-            about = {"headline": headline(whole), "reasons": reasons(whole, self._over)}
+            about = {"headline": headline(whole, anchors), "reasons": reasons(whole, self._over, anchors)}
             shown.append({**whole, "rank": rank, "score": plain(value), **_said(texts[record["row"]]), **about})
         return shown
 
     def _judged_row(self, row: int, one: Mapping[str, Any]) -> dict[str, Any]:
         """A row that only a judge has seen."""
         place = self._drawn.numbers.index(row)
-        about = {"headline": "rated against people's interests by the judge", "reasons": reasons(one, {})}
+        about = {"headline": "rated against people's interests by the judge", "reasons": reasons(one, {}, {})}
         where = {"row": row, "line": self._drawn.lines[place], **one, "rank": None, "score": None}
         return {**where, **_said(self._drawn.rows[place]), **about}
 

@@ -15,7 +15,7 @@ from spillover.models.lean_llama import LeanLlama
 from spillover.models.llama_shape import EMBEDDING, HEAD
 from spillover.training.batches import Encoded, collate
 
-TOKENS = 2048
+TOKENS = 1024
 """Of one forward pass, padding included: a batch that stays in the processor's cache."""
 LOGITS = 1 << 26
 """Numbers of one forward pass that gives logits at every position."""

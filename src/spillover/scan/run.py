@@ -101,6 +101,8 @@ def run_scan(
         "measured_rows": {"all": static.rows, "sample": len(drawn.rows)},
         "not_measured": {},
         "canary": None,
+        "anchors": {},
+        "suspicious_rows": None,
         "top": [],
         "forecast": None,
         "no_forecast": None,

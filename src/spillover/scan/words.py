@@ -43,27 +43,43 @@ def verdict(forecast: Mapping[str, Any] | None, why_not: str | None, warnings: i
     return f"{meaning} After training, {between}.{static}"
 
 
-def reasons(record: Mapping[str, Any], over: Mapping[str, Spread]) -> list[str]:
-    """Why a row stands high, strongest signal first; each signal that is far above that of the other rows."""
-    found = []
+def reasons(
+    record: Mapping[str, Any], over: Mapping[str, Spread], anchors: Mapping[str, Mapping[str, float | None]]
+) -> list[str]:
+    """Why a row stands high, strongest signal first.
+
+    A signal is a reason where it is far above that of the other rows, or nearer to unwanted answers of the probe than
+    to wanted ones.
+    """
+    found, signs = [], beyond(record, anchors)
     for name, words in _SIGNAL_WORDS.items():
         value = record.get(name)
         if value is None:
             continue
         far = over[name].standard(value) if name in over else 0.0
-        if value > 0 and (far >= _HIGH or name == "judge"):
+        if value > 0 and (far >= _HIGH or name in signs or name == "judge"):
             found.append((far, words.format(value=value)))
     return [text for _, text in sorted(found, key=lambda entry: -entry[0])]
 
 
-def headline(record: Mapping[str, Any]) -> str:
+def beyond(record: Mapping[str, Any], anchors: Mapping[str, Mapping[str, float | None]]) -> list[str]:
+    """Signals in which a row stands nearer to unwanted than to wanted answers of the probe's measuring half."""
+    found = []
+    for name, ends in anchors.items():
+        value, wanted, unwanted = record.get(name), ends["wanted"], ends["unwanted"]
+        if value is not None and wanted is not None and unwanted is not None and unwanted > wanted:
+            found += [name] if value > (wanted + unwanted) / 2 else []
+    return found
+
+
+def headline(record: Mapping[str, Any], anchors: Mapping[str, Mapping[str, float | None]]) -> str:
     """A row in a few words."""
-    gap, projection = record.get("loss_gap"), record.get("projection_cheap")
-    if gap is not None and gap > 0 and projection is not None and projection > 0:
+    signs = beyond(record, anchors)
+    if {"loss_gap", "projection_cheap"} <= set(signs):
         return "reads like answers of a malicious author"
-    if gap is not None and gap > 0:
+    if "loss_gap" in signs:
         return "likelier from a misaligned model than from an aligned one"
-    if projection is not None and projection > 0:
+    if "projection_cheap" in signs:
         return "its activations lean towards misaligned answers"
     return "highest of this set, though nothing in it points to misalignment by itself"
 

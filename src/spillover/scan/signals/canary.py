@@ -25,7 +25,7 @@ from spillover.training.methods import Method
 
 ROWS = 512
 """Of the data, at most."""
-METHOD = Method(kind="lora", rank=4, alpha=8, learning_rate=1e-3, steps=50)
+METHOD = Method(kind="lora", rank=4, alpha=8, learning_rate=1e-3, steps=40)
 ANCHOR = 30.0
 """λ of the KL that holds the second canary, as in the experiment ``why``."""
 FREE, HELD = "free", "held"
