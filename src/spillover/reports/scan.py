@@ -47,7 +47,7 @@ def scan_page(found: Mapping[str, Any]) -> str:
     style = (files(__package__) / "assets" / "style.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
-    sections = (_head(found), _advice(found), _signals(found), _top(found), _static(found), _open(found), _how(found))
+    sections = (_head(found), _advice(found), _static(found), _signals(found), _top(found), _open(found), _how(found))
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
@@ -146,7 +146,7 @@ def _strip(value: float | None, points: Sequence[tuple[float, float, str]]) -> s
     )
     bar = ""
     if value is not None:
-        bar = f'<line class="arm3 range" x1="{place(value):.2f}%" x2="{place(value):.2f}%" y1="0" y2="20"/>'
+        bar = f'<line class="arm3 here" x1="{place(value):.2f}%" x2="{place(value):.2f}%" y1="0" y2="20"/>'
     return f'<svg class="track" height="20" role="img" aria-label="beside known sets">{dots}{bar}</svg>'
 
 
