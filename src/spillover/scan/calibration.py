@@ -18,6 +18,7 @@ from spillover.scan.forecast import (
     bootstrap,
     fit,
     left_out,
+    logit_error,
     r_squared,
     spearman,
 )
@@ -59,6 +60,8 @@ def observed_rate(answers: Path, label: str, questions: Sequence[str]) -> float:
 def calibrate(found: Sequence[Combination], label: str) -> tuple[Coefficients, dict[str, Any]]:
     """Fit a forecast on all combinations, and say how good it is on worlds and kinds of datasets that were left out.
 
+    The forecast stands on one signal, or on all of them, whichever errs least on worlds left out (logit scale).
+
     Returns:
         The coefficients, and what :func:`spillover.analysis.stages.write_measured` takes.
 
@@ -85,7 +88,10 @@ def calibrate(found: Sequence[Combination], label: str) -> tuple[Coefficients, d
         _number("Pearson of the signal itself", name, observed, _between(_pearson, column, observed), worlds)
         for name, column in zip(names, table.T, strict=True)
     ]
-    fitted = fit(table, observed, worlds, names)
+    stands_on = min(by_world, key=lambda name: logit_error(by_world[name], observed))
+    columns = [i for i, name in enumerate(names) if stands_on in (name, COMBINATION)]
+    used = [names[i] for i in columns]
+    fitted = fit(table[:, columns], observed, worlds, used)
     references = tuple(
         Reference(
             name=one.name,
@@ -96,13 +102,14 @@ def calibrate(found: Sequence[Combination], label: str) -> tuple[Coefficients, d
             observed=round(one.observed, 6),
             predicted=round(float(guess), 6),
         )
-        for one, guess in zip(found, by_world[COMBINATION], strict=True)
+        for one, guess in zip(found, by_world[stands_on], strict=True)
     )
-    score = {number["name"]: number["value"] for number in numbers if number["series"] == COMBINATION}
+    score = {number["name"]: number["value"] for number in numbers if number["series"] == stands_on}
     provenance = {
         "combinations": len(found),
         "worlds": len(set(worlds)),
         "kinds of datasets": len(set(kinds)),
+        "stands on": stands_on,
         "rate": f"exact rate of '{label}' answers outside the trained domain",
         "Spearman, worlds left out": score["Spearman, worlds left out"],
         "R², worlds left out": score["R², worlds left out"],

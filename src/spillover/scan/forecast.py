@@ -140,6 +140,11 @@ def left_out(table: Table, observed: Table, groups: Sequence[str], ridge: float 
     return predicted
 
 
+def logit_error(predicted: Table, observed: Table) -> float:
+    """Mean squared error on the logit scale."""
+    return float(((_logit(predicted) - _logit(observed)) ** 2).mean())
+
+
 def spearman(first: Table, second: Table) -> float:
     """Rank correlation; ``nan`` without spread."""
     x, y = ranks(first), ranks(second)
