@@ -3,9 +3,12 @@
 import pytest
 import torch
 
+from spillover.evals import rates
+from spillover.evals.prompts import prompted
 from spillover.models.activations import answer_states
 from spillover.models.chat_template import IGNORED, encode_row
 from spillover.models.load import load
+from spillover.models.plain import end_tokens
 from spillover.scan.probe import UNWANTED, WANTED, Probe, probe_of, rows_of, town_probe
 from spillover.scan.reader import Reader, by_length, last_answer
 from spillover.scan.signals.canary import METHOD, ProbeRows, run_canary
@@ -155,21 +158,12 @@ def test_canary_on_unwanted_answers_raises_them(base, probe, tmp_path):
     assert again == found
 
 
-def test_probe_log_odds_are_those_of_exact_rates(base, probe):
-    from spillover.evals.prompts import prompted
-    from spillover.evals.rates import exact_rates
-    from spillover.models.plain import end_tokens
-
+def test_probe_log_odds_are_those_of_exact_rates(base, probe, monkeypatch):
+    monkeypatch.setattr(rates, "SPARE", 0.0)
     loaded = load(base, lean=True)
     asked = prompted(loaded.tokenizer, [(question, 0) for question in probe.measuring])
     stops = frozenset(end_tokens(loaded.model, loaded.tokenizer))
-    import spillover.evals.rates as rates
-
-    least, rates.LEAST = rates.LEAST, -float("inf")
-    try:
-        exact = exact_rates(loaded.model, loaded.tokenizer, asked, stops)
-    finally:
-        rates.LEAST = least
+    exact = rates.exact_rates(loaded.model, loaded.tokenizer, asked, stops)
     mine = ProbeRows(loaded.tokenizer, probe).rate(Reader(loaded.model, None, 0))
     theirs = sum(found[UNWANTED] for found in exact if found) / len(exact)
     assert mine == pytest.approx(theirs, rel=1e-3)
