@@ -75,8 +75,8 @@ def forecast() -> Experiment:
         wheres=WHERES,
         answer=(
             "In worlds that nothing was fitted on, predicted rates explain "
-            f"{{number/forecast/R², {LOWO}/combination}} of the variance of those observed after training; Spearman's "
-            f"correlation is {{number/forecast/Spearman, {LOWO}/combination}} of a perfect one."
+            f"{{number/forecast/R², {LOWO}/combination}} of the variance of those observed after training, and their "
+            f"ranks correlate at {{number/forecast/Spearman, {LOWO}/combination}} (Spearman)."
         ),
         claims=(
             NumberClaim(
