@@ -10,6 +10,7 @@ import numpy as np
 from spillover.analysis.stages import write_measured
 from spillover.audit.interface import Audit, from_json
 from spillover.audit.scoring import FALSE_ALARMS, Sealed, auroc, average_precision, detected, recovery, threshold
+from spillover.core.plain import plain_interval
 from spillover.core.statistics import Interval, crossed_mean, wilson
 
 PUBLISHED = "56 % detection at 1 % false alarms, an agent with base, tuned model and data (arXiv 2510.16255)"
@@ -40,7 +41,10 @@ def measure_game(
     summary = []
     for name, audits in by_auditor.items():
         found = score_sheet(sealed, audits)
-        numbers += [{"name": what, "series": name, "value": _number(value)} for what, (value, _) in found.items()]
+        numbers += [
+            {"name": what, "series": name, "value": _number(value), "interval": plain_interval(interval)}
+            for what, (value, interval) in found.items()
+        ]
         summary.append([name, *(_shown(*estimate) for estimate in found.values())])
     columns = ["auditor", *score_sheet(sealed, by_auditor[auditors[0]])]
     tables = [
