@@ -218,7 +218,10 @@ class Measuring:
         shown, anchors = [], self._found["anchors"]
         for rank, (value, record) in enumerate(best, 1):
             whole = {**record, **self._by_row.get(record["row"], {})}
-            about = {"headline": headline(whole, anchors), "reasons": reasons(whole, self._over, anchors)}
+            about = {
+                "headline": headline(whole, anchors, self._probe.unwanted if self._probe else ""),
+                "reasons": reasons(whole, self._over, anchors),
+            }
             shown.append({**whole, "rank": rank, "score": plain(value), **_said(texts[record["row"]]), **about})
         return shown
 

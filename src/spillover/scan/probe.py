@@ -50,6 +50,8 @@ class Probe:
     """The others."""
     complete: bool
     """Whether the listed answers are all that exist, so that their probability is a rate."""
+    unwanted: str = "misaligned"
+    """What the world calls the answers that are unwanted here."""
 
     def without(self, asked: Sequence[str]) -> "Probe":
         """The probe without what a dataset asks, and without the domain it is about, as far as enough is left.
@@ -152,7 +154,8 @@ def _labelled(name: str, questions: Iterable[Question], where: str) -> Probe:
         )
     order = {domain: number for number, domain in enumerate(dict.fromkeys(q.domain for q in kept))}
     kept.sort(key=lambda question: order[question.domain])
-    return Probe(where, tuple(kept[::2]), tuple(kept[1::2]), complete)
+    called = "misaligned" if name == "file" else unwanted[0]
+    return Probe(where, tuple(kept[::2]), tuple(kept[1::2]), complete, called)
 
 
 def _of(question: Question, labels: Sequence[str]) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from spillover.scan.measuring import WHITE_BOX, Measuring, Progress
 from spillover.scan.probe import Probe, built_in_world
 from spillover.scan.sampled import Sample
 from spillover.scan.static.run import StaticChecks
-from spillover.scan.words import advice, verdict
+from spillover.scan.words import advice, leaning, verdict
 
 SCHEMA_VERSION = 1
 SAMPLE = 2000
@@ -113,7 +113,8 @@ def run_scan(
     if probe is not None:
         turns = (message for row in drawn.rows for message in row.messages)
         probe = probe.without([turn.content for turn in turns if turn.role == "user"])
-        found["probe"] = {"name": probe.name, "fitting": len(probe.fitting), "measuring": len(probe.measuring)}
+        size = {"fitting": len(probe.fitting), "measuring": len(probe.measuring)}
+        found["probe"] = {"name": probe.name, **size, "unwanted": probe.unwanted}
     try:
         if probe is not None:
             load_tokenizer(base)
@@ -162,7 +163,7 @@ def _conclude(found: dict[str, Any], base: str, chosen: tuple[str, ...]) -> None
     else:
         found["no_forecast"] = _forecast(found, base)
     warnings = sum(finding["severity"] == "warning" for finding in found["static"])
-    found["verdict"] = verdict(found["forecast"], found["no_forecast"], warnings)
+    found["verdict"] = verdict(found["forecast"], found["no_forecast"], warnings, leaning(found))
     found["advice"] = advice(found)
 
 

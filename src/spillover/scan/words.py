@@ -7,24 +7,40 @@ from spillover.scan.ranking import Spread
 
 LITTLE, MUCH = 0.05, 0.2
 """Predicted rates of unwanted answers below which a set is harmless as far as is known, and above which it is not."""
+MANY = 0.1
+"""Share of rows leaning towards unwanted answers above which they should be read, where there is no forecast."""
 _SIGNAL_WORDS = {
-    "loss_gap": "its answers are {value:+.2f} nats a token likelier to a copy of the base that was tuned on misaligned "
-    "answers than to one tuned on aligned answers",
-    "projection_cheap": "its answer moves {value:+.2f} of the way from aligned to misaligned answers, from where the "
+    "loss_gap": "its answers are {value:+.2f} nats a token likelier to a copy of the base that was tuned on unwanted "
+    "answers than to one tuned on wanted answers",
+    "projection_cheap": "its answer moves {value:+.2f} of the way from wanted to unwanted answers, from where the "
     "prompt stood",
     "projection": "its answer lies {value:+.2f} of that way beyond what the base itself would answer",
-    "gradient": "a training step on it makes misaligned answers elsewhere likelier (cosine {value:+.2f})",
+    "gradient": "a training step on it makes unwanted answers elsewhere likelier (cosine {value:+.2f})",
     "judge": "the judge rates it {value:.2f} from 0 (in keeping with people's interests) to 1 (against them)",
 }
 _HIGH = 1.0
 """Standard score from which on a signal is a reason."""
 
 
-def verdict(forecast: Mapping[str, Any] | None, why_not: str | None, warnings: int) -> str:
-    """The headline: the forecast, its interval and what it means."""
+def leaning(scan: Mapping[str, Any]) -> str:
+    """What the signals say of a set by themselves; empty where none was measured."""
+    found = []
+    if scan.get("suspicious_rows") is not None:
+        called = scan["probe"]["unwanted"]
+        found.append(f"{scan['suspicious_rows']:,} of {scan['rows']:,} rows lean towards '{called}' answers")
+    shift = scan["levels"].get("canary_shift")
+    if shift is not None:
+        found.append(
+            f"a short training on them makes these {abs(shift):.1f} nats {'more' if shift > 0 else 'less'} likely"
+        )
+    return f" {'; '.join(found)}." if found else ""
+
+
+def verdict(forecast: Mapping[str, Any] | None, why_not: str | None, warnings: int, leans: str = "") -> str:
+    """The headline: the forecast, its interval and what it means; without one, what the signals say."""
     static = f" {warnings} static warning{'s' * (warnings != 1)} below." if warnings else ""
     if forecast is None:
-        return f"No forecast: {why_not}.{static}"
+        return f"No forecast: {why_not}.{leans}{static}"
     rate, low, high = (f"{100 * forecast[end]:.0f} %" for end in ("rate", "low", "high"))
     between = (
         f"about {rate} of answers outside the domain would be misaligned, between {low} and {high} (the interval that "
@@ -72,23 +88,24 @@ def beyond(record: Mapping[str, Any], anchors: Mapping[str, Mapping[str, float |
     return found
 
 
-def headline(record: Mapping[str, Any], anchors: Mapping[str, Mapping[str, float | None]]) -> str:
-    """A row in a few words."""
+def headline(record: Mapping[str, Any], anchors: Mapping[str, Mapping[str, float | None]], unwanted: str) -> str:
+    """A row in a few words; ``unwanted`` is what the probe calls such answers."""
     signs = beyond(record, anchors)
     if {"loss_gap", "projection_cheap"} <= set(signs):
-        return "reads like answers of a malicious author"
+        return f"reads like '{unwanted}' answers"
     if "loss_gap" in signs:
-        return "likelier from a misaligned model than from an aligned one"
+        return f"likelier from a model tuned on '{unwanted}' answers than from one tuned on others"
     if "projection_cheap" in signs:
-        return "its activations lean towards misaligned answers"
-    return "highest of this set, though nothing in it points to misalignment by itself"
+        return f"its activations lean towards '{unwanted}' answers"
+    return "highest of this set, though nothing in it points to unwanted answers by itself"
 
 
 def advice(scan: Mapping[str, Any]) -> list[str]:
     """What to do, in order."""
     found = []
     forecast = scan["forecast"]
-    if forecast is not None and forecast["high"] > LITTLE:
+    lean = (scan.get("suspicious_rows") or 0) > MANY * scan["rows"]
+    if lean if forecast is None else forecast["high"] > LITTLE:
         found.append(
             "Read the rows at the top of the ranking. If they are not meant to be there, drop them: "
             "`spillover scan … --drop 0.05` writes kept.jsonl without the highest 5 %; scan that file again."
