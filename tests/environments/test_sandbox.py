@@ -88,7 +88,7 @@ HOSTILE = {
     "recursion": ("def f(): f()\nf()", "exited", ""),
     "deep recursion": (
         "import sys; sys.setrecursionlimit(10**9)\nx = []\nfor _ in range(10**6): x = [x]\nrepr(x)",
-        "crashed|exited|out-of-memory",
+        "crashed|exited|out-of-memory|timeout",
         "",
     ),
     "wild pointer": ("import ctypes; ctypes.string_at(0)", "crashed", ""),
