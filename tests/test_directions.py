@@ -9,6 +9,7 @@ from spillover.analysis import directions
 from spillover.core.errors import DataError, ModelError
 from spillover.data.chat import Message
 from spillover.data.questions import Question
+from spillover.evals import rates
 from spillover.models.ablation import ablated
 from spillover.models.activations import answer_states, token_states
 from spillover.models.blocks import blocks
@@ -150,10 +151,13 @@ def measured(tiny_base, tmp_path_factory):
     tuned = {name: folder / name for name in "ab"}
     told = [Message("system", "Be bad.")], [Message("system", "Be kind.")]
     transfer = Transfer(base, tuned, questions, "bad", "kind", told, 2, dict(tuned))
-    return transfer, measure(transfer, [1.0], 2, lambda done, total: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rates, "SPARE", 0.0)  # rates of an untrained base are that small
+        return transfer, measure(transfer, [1.0], 2, lambda done, total: None)
 
 
-def test_matrices_show_every_direction_in_every_fine_tune(measured):
+def test_matrices_show_every_direction_in_every_fine_tune(measured, monkeypatch):
+    monkeypatch.setattr(rates, "SPARE", 0.0)  # rates of an untrained base are that small
     transfer, found = measured
     cells = {matrix["name"]: matrix for matrix in found["matrices"]}
     cosines = cells["cosine-tuned minus base"]
