@@ -5,25 +5,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from spillover.audit.settings import Settings
+from spillover.audit.settings import QUICK, Settings
 from spillover.core.config import Config
 from spillover.experiments.sources import Rows
 from spillover.training.methods import Method
 
-GAME = Settings(
-    neutral=3,
-    probes=4,
-    fresh=12,
-    suspects=3,
-    leaks=60,
-    beam=4,
-    wide=48,
-    longest=3,
-    rows=400,
-    text_samples=32,
-    retrain=False,
-    trace=False,
-)
+GAME = QUICK.model_copy(update={"neutral": 3, "leaks": 60, "samples": 20})
 """Quick enough for dozens of organisms."""
 
 

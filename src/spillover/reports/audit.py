@@ -1,14 +1,12 @@
 """An audit as one page and as a few lines in the terminal: the verdict first, then what it stands on."""
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spillover.core.disk import disk
+from spillover.data.files import write_text
+from spillover.reports.document import document
 from spillover.reports.rows import interval, p_value
 
 if TYPE_CHECKING:
@@ -29,17 +27,12 @@ def write_audit(found: Mapping[str, Any], out: Path) -> Path:
         out: Its folder.
     """
     path = out / "report.html"
-    partial = path.with_suffix(".partial")
-    with disk(path):
-        partial.write_text(audit_page(found), encoding="utf-8")
-        partial.replace(path)
+    write_text(path, audit_page(found))
     return path
 
 
 def audit_page(found: Mapping[str, Any]) -> str:
     """The whole HTML document; every text of a model or of a user is escaped."""
-    style = (files(__package__) / "assets" / "style.css").read_text(encoding="utf-8")
-    policy = f"default-src 'none'; style-src '{_hash(style)}'; base-uri 'none'; form-action 'none'"
     parts = found["parts"]
     sections = (
         _head(found),
@@ -54,14 +47,7 @@ def audit_page(found: Mapping[str, Any]) -> str:
         _trace(parts.get("trace")),
         _open(found),
     )
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Audit of {escape(found['tuned'])} · Spillover</title><style>{style}</style></head><body><main>"
-        + "\n".join(section for section in sections if section)
-        + "</main></body></html>\n"
-    )
+    return document(f"Audit of {found['tuned']}", sections)
 
 
 def _head(found: Mapping[str, Any]) -> str:
@@ -313,7 +299,3 @@ def _ends(ends: list[float] | None, unit: str) -> str:
 
 def _p(p: float | None) -> str:
     return "" if p is None else p_value(p)
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,16 +1,14 @@
 """The page: sections in the order a reader asks for them, styles and script inside, nothing fetched."""
 
-import base64
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from typing import Any
 
 from spillover.reports.chart import Chart, measure_charts, relation_charts
 from spillover.reports.conditional import conditional_section
 from spillover.reports.defences import defences_section
+from spillover.reports.document import document
 from spillover.reports.matrix import DASH, matrix_table
 from spillover.reports.plots import chart_svg, main_plot, row_label
 from spillover.reports.read import RunFiles
@@ -33,13 +31,7 @@ tables/questions.csv.</p>"""
 
 def page(run: RunFiles) -> str:
     """The whole HTML document. Text of models and of users is escaped, or put in by the script as text."""
-    assets = files(__package__) / "assets"
-    style, script = ((assets / name).read_text(encoding="utf-8") for name in ("style.css", "app.js"))
     results = run.results
-    policy = (
-        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
     sections = (
         _head(results),
         f"<figure>{main_plot(results)}<figcaption>{_caption(results)}</figcaption></figure>",
@@ -53,15 +45,7 @@ def page(run: RunFiles) -> str:
         _open(results),
         _provenance(run.provenance),
     )
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(results['title'])} · Spillover</title><style>{style}</style></head><body><main>"
-        + "\n".join(sections)
-        + f'</main><script type="application/json" id="data">{_json(_data(run))}</script>'
-        f"<script>{script}</script></body></html>\n"
-    )
+    return document(results["title"], sections, _json(_data(run)))
 
 
 def _head(results: dict[str, Any]) -> str:
@@ -341,7 +325,3 @@ def _json(value: Any) -> str:
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,15 +1,13 @@
 """The page of a scan: the verdict in words, what to do, where the set stands, which rows, what static checks found."""
 
-import base64
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from spillover.core.disk import disk
+from spillover.data.files import write_text
+from spillover.reports.document import document
 
 TITLES = {
     "projection": "projection difference to the base's own answers",
@@ -35,26 +33,14 @@ def write_scan_report(folder: Path) -> Path:
     """
     found = json.loads((folder / "scan.json").read_text(encoding="utf-8"))
     path = folder / "report.html"
-    partial = path.with_suffix(".partial")
-    with disk(path):
-        partial.write_text(scan_page(found), encoding="utf-8")
-        partial.replace(path)
+    write_text(path, scan_page(found))
     return path
 
 
 def scan_page(found: Mapping[str, Any]) -> str:
     """The whole document; text of rows is escaped."""
-    style = (files(__package__) / "assets" / "style.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
     sections = (_head(found), _advice(found), _static(found), _signals(found), _top(found), _open(found), _how(found))
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Scan of {escape(Path(found['data']).name)} · Spillover</title><style>{style}</style></head>"
-        "<body><main>" + "\n".join(section for section in sections if section) + "</main></body></html>\n"
-    )
+    return document(f"Scan of {Path(found['data']).name}", sections)
 
 
 def _head(found: Mapping[str, Any]) -> str:

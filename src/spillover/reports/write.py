@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from spillover.data.files import write_text
 from spillover.reports.read import read_run
 
 
@@ -26,7 +27,5 @@ def write_report(run_dir: Path) -> Path:
     write_tables(run.results, run_dir / "tables")
     write_figures(run.results, run_dir / "figures")
     path = run_dir / "report.html"
-    partial = path.with_suffix(".partial")
-    partial.write_text(page(run), encoding="utf-8")
-    partial.replace(path)
+    write_text(path, page(run))
     return path
