@@ -90,8 +90,8 @@ class Measuring:
             self._chunks.mkdir(exist_ok=True)
         total, told = self._found["rows"], partial(self._progress, "all rows")
         if workers > 1 and total > SMALL:
-            arguments = self._base, self._probe, self._folder, "projection" in self._chosen
-            scan_beside(self._data, self._chunks, *arguments, total, workers, told)
+            make = partial(RowSignals, self._base, self._probe, self._folder, "projection" in self._chosen)
+            scan_beside(self._data, self._chunks, make, total, workers, told)
         else:
             scan_chunks(self._data, self._chunks, self._signals, total, told, (0, 1))
         self._over = spreads(read_chunks(self._chunks, total))

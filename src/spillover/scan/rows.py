@@ -118,17 +118,9 @@ def scan_chunks(
 
 
 def scan_beside(
-    data: Path,
-    folder: Path,
-    base: str,
-    probe: Probe,
-    references: Path | None,
-    projection: bool,
-    total: int,
-    workers: int,
-    progress: Progress,
+    data: Path, folder: Path, make: Callable[[], RowSignals], total: int, workers: int, progress: Progress
 ) -> None:
-    """The same in several processes, a core each.
+    """The same in several processes, a core each; ``make`` travels to them.
 
     Raises:
         SpilloverError: What was wrong in one of them; its finished chunks stay.
@@ -138,7 +130,7 @@ def scan_beside(
     done = [0.0] * workers
     for number in range(workers):
         near, far = context.Pipe(duplex=False)
-        arguments = (far, data, folder, base, probe, references, projection, total, (number, workers))
+        arguments = (far, data, folder, make, total, (number, workers))
         process = context.Process(target=_work, args=arguments, daemon=True)
         process.start()
         far.close()
@@ -179,29 +171,14 @@ def read_chunks(folder: Path, total: int) -> Iterator[Record]:
 
 
 def _work(
-    pipe: Connection,
-    data: Path,
-    folder: Path,
-    base: str,
-    probe: Probe,
-    references: Path | None,
-    projection: bool,
-    total: int,
-    part: tuple[int, int],
+    pipe: Connection, data: Path, folder: Path, make: Callable[[], RowSignals], total: int, part: tuple[int, int]
 ) -> None:
     torch.set_num_threads(1)
     with suppress(AttributeError, OSError):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[part[0] % len(cores)]})
     try:
-        scan_chunks(
-            data,
-            folder,
-            lambda: RowSignals(base, probe, references, projection),
-            total,
-            lambda finished, _: pipe.send(finished),
-            part,
-        )
+        scan_chunks(data, folder, make, total, lambda finished, _: pipe.send(finished), part)
     except SpilloverError as error:
         pipe.send(str(error))
 
