@@ -12,6 +12,7 @@ from spillover.core.errors import ConfigError, DataError
 from spillover.data.open_sets import CONDITIONS, FORMAT, open_questions
 from spillover.evals.verdict import verdict
 from spillover.experiments.catalogue import find
+from spillover.experiments.model_stages import Models
 from spillover.experiments.sources import ChronicleQuestions, OpenQuestions, TownQuestions
 from spillover.experiments.stages import Planner
 from spillover.judges import builtin_rubric
@@ -37,10 +38,10 @@ def test_every_example_plans(path, tmp_path, tiny_base):
     experiment = find(str(with_rows(path, tmp_path)), {"seeds": 1})
     if not isinstance(experiment.questions, ChronicleQuestions):
         experiment = find(str(tmp_path / path.name), {"seeds": 1, "bases": {"main": tiny_base("qwen2")}})
-    planner = Planner(experiment)
+    planner, models = Planner(experiment), Models(experiment)
     assert {stage.kind for stage in planner.targets} == {"judge" if experiment.judge else "eval"}
-    asked = {line["group"] for line in planner._asked(experiment.arms[-1])}
-    conditions = {line["condition"] for arm in experiment.arms for line in planner._asked(arm)}
+    asked = {line["group"] for line in models.asked(experiment.arms[-1])}
+    conditions = {line["condition"] for arm in experiment.arms for line in models.asked(arm)}
     for claim in experiment.claims:
         assert set(getattr(claim, "wheres", ())) <= asked == set(experiment.wheres)
         said = getattr(claim, "condition", "plain")
