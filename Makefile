@@ -1,16 +1,18 @@
 # make demo: from nothing to the report of the main experiment. make test: the quick tests. Both set up .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
+# Tests use one core each.
+SPREAD := -n logical --maxprocesses 8 --dist worksteal
 
 .PHONY: demo test test-all lint bench
 demo: .venv/ready
 	$(BIN)/spillover run emergent-misalignment
 
 test: .venv/ready
-	$(BIN)/pytest
+	$(BIN)/pytest $(SPREAD)
 
 test-all: .venv/ready
-	$(BIN)/pytest -m ""
+	$(BIN)/pytest $(SPREAD) -m ""
 
 lint: .venv/ready
 	$(BIN)/ruff check src tests benchmarks
