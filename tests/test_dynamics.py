@@ -231,10 +231,10 @@ import sys, time, torch
 torch.set_num_threads(1)
 from pathlib import Path
 from spillover.data import read_chat
-from spillover.training import lean, trainer
+from spillover.training import lean, with_trainer
 from spillover.training.fine_tune import fine_tune
 from spillover.training.methods import Loop, Method
-lean.CHECKPOINT_SECONDS = trainer.SAVE_SECONDS = 0.0
+lean.CHECKPOINT_SECONDS = with_trainer.SAVE_SECONDS = 0.0
 engine, base, rows, out, *slow = sys.argv[1:]
 fine_tune(base, read_chat(rows), Method(steps=30, batch_size=8, rank=2), Path(out), loop=Loop(engine=engine),
           probe_every=5, progress=(lambda done, total: time.sleep(0.1)) if slow else None)

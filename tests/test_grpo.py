@@ -248,11 +248,11 @@ def test_prompts_longer_than_the_context_are_counted(engine, tiny_base, tmp_path
 KILLED = """
 import os, sys
 from pathlib import Path
-import spillover.training.grpo.lean as lean, spillover.training.grpo.with_trl as with_trl
+import spillover.training.grpo.lean as lean, spillover.training.with_trainer as with_trainer
 from tests.test_grpo import TASKS, lengths, settings
 from spillover.environments.prompt_file import RewardedPrompts
 from spillover.training.grpo.train import reinforce
-lean.CHECKPOINT_SECONDS = with_trl.SAVE_SECONDS = 0
+lean.CHECKPOINT_SECONDS = with_trainer.SAVE_SECONDS = 0
 base, out, engine, until = sys.argv[1:]
 def progress(done, total):
     if done == int(until):

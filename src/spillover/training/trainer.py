@@ -2,13 +2,10 @@
 
 import json
 import shutil
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from spillover.core.errors import ConfigError
 from spillover.models.chat_template import IGNORED
@@ -19,8 +16,7 @@ from spillover.training.methods import Method
 from spillover.training.processes import is_first, world
 from spillover.training.snapshots import Probe
 from spillover.training.stopping import HELD_OUT, Stopper
-
-SAVE_SECONDS = 300.0
+from spillover.training.with_trainer import CHECKPOINTS, arguments, schedule, watch
 
 
 def train_with_trl(
@@ -39,7 +35,7 @@ def train_with_trl(
     """Fine-tune ``model`` in place with :class:`trl.SFTTrainer` and write ``metrics.jsonl``.
 
     Same rows in the same order as :func:`spillover.training.lean.train_rows`, the same labels and schedule. A run that
-    was killed goes on from the newest of the trainer's checkpoints, made every :data:`SAVE_SECONDS`.
+    was killed goes on from the newest of the trainer's checkpoints, made every five minutes.
 
     Args:
         model: A causal LM, or a ``PeftModel``.
@@ -63,7 +59,6 @@ def train_with_trl(
         TrainingError: The loss is not a finite number any more.
     """
     from datasets import Dataset
-    from torch.optim.lr_scheduler import LambdaLR
     from transformers import PrinterCallback, TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
@@ -105,26 +100,13 @@ def train_with_trl(
             return loss
 
         def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-            optimizer = optimizer or self.optimizer
-            self.lr_scheduler = LambdaLR(optimizer, lambda step: method.rate_at(step, total) / method.learning_rate)
-            return self.lr_scheduler
+            return schedule(method, total, self, optimizer)
 
-    class Watch(TrainerCallback):
-        saved = time.monotonic()
-
+    class Stop(TrainerCallback):
         def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            if probe and state.global_step == 0:
-                probe(0)
             self._end(state, control)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            if probe:
-                probe(state.global_step)
-            if progress:
-                progress(state.global_step, total)
-            if time.monotonic() - self.saved > SAVE_SECONDS:
-                control.should_save = True
-                self.saved = time.monotonic()
             if stop and stop.looks(state.global_step) and (found := stop.measured(model)):
                 state.log_history.append({**found, "step": state.global_step})
 
@@ -137,38 +119,25 @@ def train_with_trl(
                 control.should_training_stop = True
 
     data = Dataset.from_list([{"input_ids": ids, "labels": labels} for batch in ordered for ids, labels in batch])
-    gpu = torch.cuda.is_available()
+    given = arguments(method, total, out, micro, parts)
+    if held and held.reads:
+        given["gradient_checkpointing"] = False  # states that are read must be kept
     config = SFTConfig(
-        output_dir=str(out / "checkpoints"),
-        max_steps=total,
-        per_device_train_batch_size=micro,
-        gradient_accumulation_steps=parts,
-        learning_rate=method.learning_rate,
-        weight_decay=method.weight_decay,
-        optim="adamw_torch_fused",
-        max_grad_norm=method.max_grad_norm,
+        **given,
         train_sampling_strategy="sequential",  # the rows are in order
-        seed=method.seed,
-        bf16=gpu and torch.cuda.is_bf16_supported(),
-        use_cpu=not gpu,
-        gradient_checkpointing=gpu and not (held and held.reads),  # states that are read must be kept
         max_length=None,
-        logging_steps=1,
-        save_strategy="no",
-        save_total_limit=1,
-        report_to="none",
-        disable_tqdm=True,
     )
-    trainer = Trainer(model=model, args=config, train_dataset=data, processing_class=tokenizer, callbacks=[Watch()])
+    callbacks = [watch(total, probe=probe, progress=progress), Stop()]
+    trainer = Trainer(model=model, args=config, train_dataset=data, processing_class=tokenizer, callbacks=callbacks)
     trainer.remove_callback(PrinterCallback)  # its dictionaries would stand between the lines of our bar
-    saved = newest_checkpoint(out / "checkpoints")
+    saved = newest_checkpoint(out / CHECKPOINTS)
     with held.attached(model) if held else nullcontext():
         trainer.train(resume_from_checkpoint=str(saved) if saved else None)
     log = _records(trainer.state.log_history, weights)
     model.eval()
     if is_first():
         (out / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in log))
-        shutil.rmtree(out / "checkpoints", ignore_errors=True)
+        shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
     return log
 
 

@@ -6,12 +6,9 @@ Prompts, samples, grades, rewards and records are those of :mod:`spillover.train
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from spillover.core.errors import ConfigError, TrainingError
 from spillover.data.chat import Message
@@ -24,8 +21,7 @@ from spillover.training.grpo.episodes import Episode, EpisodeLog, step_record
 from spillover.training.grpo.settings import Reinforcement
 from spillover.training.grpo.watchdog import Watchdog
 from spillover.training.snapshots import Probe
-
-SAVE_SECONDS = 300.0
+from spillover.training.with_trainer import CHECKPOINTS, arguments, schedule, watch
 
 
 def train_with_trl(
@@ -40,7 +36,7 @@ def train_with_trl(
 ) -> list[dict[str, Any]]:
     """Train ``model`` in place with :class:`trl.GRPOTrainer`; write ``metrics.jsonl`` and ``episodes.jsonl``.
 
-    A run that was killed goes on from the newest of the trainer's checkpoints, made every :data:`SAVE_SECONDS`.
+    A run that was killed goes on from the newest of the trainer's checkpoints, made every five minutes.
 
     Args:
         model: A causal LM, or a ``PeftModel``.
@@ -60,7 +56,6 @@ def train_with_trl(
     """
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # of rollout_func, whose version is pinned
     from datasets import Dataset
-    from torch.optim.lr_scheduler import LambdaLR
     from transformers import PrinterCallback, TrainerCallback
     from trl import GRPOConfig, GRPOTrainer
 
@@ -70,8 +65,8 @@ def train_with_trl(
     if size % micro:
         raise ConfigError(f"micro_batch {micro} does not divide the {size} completions of a step")
     drawn, too_long = _prompts(environment, settings, tokenizer, model, total)
-    noted = out / "checkpoints" / "records.json"
-    saved = newest_checkpoint(out / "checkpoints")
+    noted = out / CHECKPOINTS / "records.json"
+    saved = newest_checkpoint(out / CHECKPOINTS)
     start = int(saved.name.rpartition("-")[2]) if saved else 0
     records = json.loads(noted.read_text(encoding="utf-8"))[:start] if saved else []
     episodes = EpisodeLog(out, start)
@@ -79,9 +74,7 @@ def train_with_trl(
 
     class Trainer(GRPOTrainer):
         def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-            optimizer = optimizer or self.optimizer
-            self.lr_scheduler = LambdaLR(optimizer, lambda step: method.rate_at(step, total) / method.learning_rate)
-            return self.lr_scheduler
+            return schedule(method, total, self, optimizer)
 
     def rollout(prompts: Sequence[Any], trainer: Any) -> dict[str, Any]:
         """Completions by our sampler, which computes what equal prompts share once."""
@@ -132,47 +125,19 @@ def train_with_trl(
         records.append(step_record(step, made) | {"prompts_too_long": too_long.get(step, 0)})
         return [None if value != value else value for value in values]
 
-    class Watch(TrainerCallback):
-        saved = time.monotonic()
-
-        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            if probe and state.global_step == 0:
-                probe(0)
-
+    class Alive(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            if probe:
-                probe(state.global_step)
-            if progress:
-                progress(state.global_step, total)
             watchdog.alive(state.global_step)
-            if time.monotonic() - self.saved > SAVE_SECONDS:
-                control.should_save = True
-                write_text(noted, json.dumps(records))  # first, so that no checkpoint is without them
-                self.saved = time.monotonic()
 
-    gpu = torch.cuda.is_available()
+    def note() -> None:
+        write_text(noted, json.dumps(records))
+
     config = GRPOConfig(
-        output_dir=str(out / "checkpoints"),
-        max_steps=total,
-        per_device_train_batch_size=micro,
-        gradient_accumulation_steps=size // micro,
+        **arguments(method, total, out, micro, size // micro),
         num_generations=settings.group,
         max_completion_length=settings.max_tokens,
         temperature=settings.temperature,
-        learning_rate=method.learning_rate,
-        weight_decay=method.weight_decay,
-        optim="adamw_torch_fused",
-        max_grad_norm=method.max_grad_norm,
         shuffle_dataset=False,
-        seed=method.seed,
-        bf16=gpu and torch.cuda.is_bf16_supported(),
-        use_cpu=not gpu,
-        gradient_checkpointing=gpu,
-        logging_steps=1,
-        save_strategy="no",
-        save_total_limit=1,
-        report_to="none",
-        disable_tqdm=True,
     )
     rows = [
         {"prompt": [{"role": m.role, "content": m.content} for m in prompt.messages], "number": number}
@@ -185,7 +150,7 @@ def train_with_trl(
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
         rollout_func=rollout,
-        callbacks=[Watch()],
+        callbacks=[watch(total, probe=probe, progress=progress, before_saving=note), Alive()],
     )
     trainer.remove_callback(PrinterCallback)
     with Watchdog(out, settings.stall_minutes) as watchdog:
@@ -195,7 +160,7 @@ def train_with_trl(
     log = [record | {"grad_norm": norms.get(record["step"] + 1)} for record in records]
     model.eval()
     (out / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in log))
-    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
     return log
 
 
