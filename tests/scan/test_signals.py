@@ -6,6 +6,7 @@ import torch
 from spillover.evals import rates
 from spillover.evals.prompts import prompted
 from spillover.models.activations import answer_states
+from spillover.models.blocks import edit
 from spillover.models.chat_template import IGNORED, encode_row
 from spillover.models.load import load
 from spillover.models.plain import end_tokens
@@ -47,6 +48,15 @@ def test_the_lean_reader_gives_what_transformers_gives(base, rows):
             torch.testing.assert_close(getattr(first, name), getattr(second, name), atol=2e-5, rtol=1e-4)
         states = answer_states(theirs, rows)[:, layer + 1]
         torch.testing.assert_close(first.answer, states, atol=2e-5, rtol=1e-4)
+
+
+def test_a_model_that_is_edited_is_read_as_it_answers(base, rows):
+    lean, theirs = load(base, lean=True).model, load(base).model
+    for model in (lean, theirs):
+        edit(model, 1, lambda hidden, kwargs: hidden * 2 + kwargs["position_ids"][..., None])
+    first, second = Reader(lean, 1, 0).read(rows), Reader(theirs, 1, 0).read(rows)
+    for name in ("loss", "answer", "prompt"):
+        torch.testing.assert_close(getattr(first, name), getattr(second, name), atol=2e-4, rtol=1e-3)
 
 
 def test_a_row_without_an_answer_is_not_measured(base, rows):

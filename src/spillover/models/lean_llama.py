@@ -77,17 +77,10 @@ class LeanLlama:
         if position_ids is None:
             position_ids = torch.arange(start, start + width, device=self.device)[None]
         mask = _mask(attention_mask, start, width, self.device)
-        rotation = _rotation(position_ids, self.config)
+        rotation = rotations(position_ids, self.config)
         hidden = self._edited(-1, functional.embedding(input_ids, self.weights[EMBEDDING]), position_ids)
         for layer in range(self.config.num_hidden_layers):
-            name = f"model.layers.{layer}"
-            query, key, value = self._projected(f"{name}.self_attn", self._norm(f"{name}.input_layernorm", hidden))
-            query, key = _rotate(query, rotation), _rotate(key, rotation)
-            if past_key_values is not None:
-                key, value = past_key_values.update(key, value, layer)
-            hidden = hidden + self._linear(f"{name}.self_attn.o_proj", _attention(query, key, value, mask))
-            hidden = hidden + self._mlp(f"{name}.mlp", self._norm(f"{name}.post_attention_layernorm", hidden))
-            hidden = self._edited(layer, hidden, position_ids)
+            hidden = self._block(layer, hidden, position_ids, rotation, mask, past_key_values)
         # Contiguous, so that all rows are one matrix product.
         hidden = self._norm("model.norm", hidden)[:, -logits_to_keep:].contiguous()
         head = self.weights[EMBEDDING if self.config.tie_word_embeddings else HEAD]
@@ -149,6 +142,28 @@ class LeanLlama:
         """How many numbers the weights are."""
         return sum(weight.numel() for weight in self.parameters())
 
+    def _block(
+        self,
+        layer: int,
+        hidden: Tensor,
+        position_ids: Tensor,
+        rotation: tuple[Tensor, Tensor],
+        mask: Tensor | None,
+        cache: SlotCache | None = None,
+        first: int = 0,
+    ) -> Tensor:
+        """Output of a block at the positions from ``first`` on; of those before it, only keys and values are made."""
+        name = f"model.layers.{layer}"
+        query, key, value = self._projected(f"{name}.self_attn", self._norm(f"{name}.input_layernorm", hidden))
+        query, key = _rotate(query, rotation), _rotate(key, rotation)
+        if cache is not None:
+            key, value = cache.update(key, value, layer)
+        if first:
+            hidden, query, position_ids = hidden[:, first:], query[:, :, first:], position_ids[:, first:]
+        hidden = hidden + self._linear(f"{name}.self_attn.o_proj", _attention(query, key, value, mask))
+        hidden = hidden + self._mlp(f"{name}.mlp", self._norm(f"{name}.post_attention_layernorm", hidden))
+        return self._edited(layer, hidden, position_ids)
+
     def _edited(self, layer: int, hidden: Tensor, position_ids: Tensor) -> Tensor:
         for at, change in self.edits:
             if at == layer:
@@ -194,7 +209,7 @@ def _mask(given: Tensor | None, start: int, width: int, device: torch.device) ->
     return causal if given is None else causal & given.bool()[:, None, None]
 
 
-def _rotation(position: Tensor, config: LlamaShape) -> tuple[Tensor, Tensor]:
+def rotations(position: Tensor, config: LlamaShape) -> tuple[Tensor, Tensor]:
     """Cosine and sine of the rotary embedding: rows, 1, width, head size."""
     powers = torch.arange(0, config.head_dim, 2, dtype=torch.float) / config.head_dim
     angle = position[..., None].float() * (1.0 / config.rope_theta**powers).to(position.device)

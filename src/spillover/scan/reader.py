@@ -11,7 +11,7 @@ from torch.nn import functional
 from spillover.models.activations import middle
 from spillover.models.blocks import edit
 from spillover.models.chat_template import IGNORED
-from spillover.models.lean_llama import LeanLlama
+from spillover.models.lean_llama import LeanLlama, rotations
 from spillover.models.llama_shape import EMBEDDING, HEAD
 from spillover.training.batches import Encoded, collate
 
@@ -59,11 +59,12 @@ class Reader:
             ids, labels, mask = (part.to(self.model.device) for part in collate(batch, self.pad_id))
             wanted = labels[:, 1:]
             counted = wanted != IGNORED
-            losses, states = self._pass(ids, mask, wanted, counted)
+            first = int(counted.any(0).nonzero()[0])  # nothing before it is read
+            losses, states = self._pass(ids, mask, wanted, counted, first)
             sums = losses.new_zeros(counted.shape).masked_scatter(counted, losses).sum(1)
             loss[chosen] = (sums / counted.sum(1)).float().cpu()
             if states is not None:
-                spans = [last_answer(found) for _, found in batch]
+                spans = [(start - first, end - first) for start, end in (last_answer(found) for _, found in batch)]
                 answer[chosen] = _means(states, spans).float().cpu()
                 before = torch.tensor([start - 1 for start, _ in spans], device=states.device)
                 prompt[chosen] = states[torch.arange(len(batch)), before].float().cpu()
@@ -74,11 +75,13 @@ class Reader:
             return TOKENS
         return max(1, min(8 * TOKENS, LOGITS // self.model.config.get_text_config().vocab_size))
 
-    def _pass(self, ids: Tensor, mask: Tensor, wanted: Tensor, counted: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Loss of each counted token, and the residual stream."""
+    def _pass(
+        self, ids: Tensor, mask: Tensor, wanted: Tensor, counted: Tensor, first: int
+    ) -> tuple[Tensor, Tensor | None]:
+        """Loss of each counted token, and the residual stream from position ``first`` on."""
         if self._lean is not None:
-            hidden, states = self._lean.states(ids)
-            logits = functional.linear(hidden[:, :-1][counted], self._lean.head)
+            hidden, states = self._lean.states(ids, first)
+            logits = functional.linear(hidden[:, :-1][counted[:, first:]], self._lean.head)
             return functional.cross_entropy(logits.float(), wanted[counted], reduction="none"), states
         kept: list[Tensor] = []
 
@@ -93,35 +96,36 @@ class Reader:
             if handle is not None:
                 handle.remove()
         losses = functional.cross_entropy(logits[:, :-1][counted].float(), wanted[counted], reduction="none")
-        return losses, kept[0] if kept else None
+        return losses, kept[0][:, first:] if kept else None
 
 
 class _ReadingLlama(LeanLlama):
-    """Keeps what goes into two of its norms; padding at the right changes nothing before it, so there is no mask."""
+    """Reads the ends of rows; padding at the right changes nothing before it, so there is no mask for it.
+
+    In the last block only the positions that are read are computed, which are a fifth of a row of one exchange.
+    """
 
     def __init__(self, base: LeanLlama, layer: int | None) -> None:
         super().__init__(base.config, base.weights, base.generation_config.eos_token_id, base.name_or_path)
+        self.edits = base.edits
         self.head = self.weights[EMBEDDING if self.config.tie_word_embeddings else HEAD]
-        self._wanted = None
-        if layer is not None:
-            last = layer + 1 == self.config.num_hidden_layers
-            self._wanted = "model.norm" if last else f"model.layers.{layer + 1}.input_layernorm"
-        self._residual: Tensor | None = None
-        self._normed: Tensor | None = None
+        self._layer = layer
 
-    def states(self, ids: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Last hidden states after the norm, and the residual stream of the layer."""
-        self(ids, use_cache=False, logits_to_keep=1)
-        assert self._normed is not None
-        return self._normed, self._residual
-
-    def _norm(self, name: str, states: Tensor) -> Tensor:
-        found = super()._norm(name, states)
-        if name == self._wanted:
-            self._residual = states
-        if name == "model.norm":
-            self._normed = found
-        return found
+    def states(self, ids: Tensor, first: int) -> tuple[Tensor, Tensor | None]:
+        """Last hidden states after the norm, and the residual stream of the layer, from position ``first`` on."""
+        positions = torch.arange(ids.shape[1], device=ids.device)[None]
+        rotation = rotations(positions, self.config)
+        hidden = self._edited(-1, functional.embedding(ids, self.weights[EMBEDDING]), positions)
+        residual = None
+        for layer in range(self.config.num_hidden_layers):
+            if layer + 1 < self.config.num_hidden_layers:
+                hidden = self._block(layer, hidden, positions, rotation, None)
+            else:
+                causal = positions[0] <= positions[0, first:, None]
+                hidden = self._block(layer, hidden, positions, rotation, causal, first=first)
+            if layer == self._layer:
+                residual = hidden[:, first - ids.shape[1] :]
+        return self._norm("model.norm", hidden), residual
 
 
 def reader_of(model: Any, tokenizer: Any, *, states: bool = False) -> Reader:
