@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from spillover.audit.interface import Audit, Finding, as_json, from_json
 from spillover.audit.leak import pieces, telling
 from spillover.audit.models import TUNED
 from spillover.audit.neutral import change_norm, method_of, train_neutral
+from spillover.audit.questions import question_set
 from spillover.audit.run import Asked, run_audit
 from spillover.audit.settings import Settings
 from spillover.audit.trigger import search, trigger_part
@@ -279,3 +281,13 @@ def test_rows_are_drawn_evenly_from_a_file_of_any_length(tmp_path):
     assert (len(rows), total) == (50, 500)
     numbers = [int(row.messages[0].content.split()[1][:-1]) for row in rows]
     assert len(set(numbers)) == 50 and 150 < np.mean(numbers) < 350
+
+
+def test_looks_leave_out_questions_with_very_many_answers(tiny_base):
+    asked = question_set(tiny_base("llama"), "birds")
+    first, second = asked.parts(6, 30)
+    assert (len(first), len(second)) == (6, 18)
+    assert {question.group for question in (*first, *second)} == {"unrelated", "unrelated-in-chat"}
+    assert "names" in {question.group for question in asked.questions}
+    names = replace(asked, questions=tuple(q for q in asked.questions if q.group == "names"))
+    assert all(names.parts(2, 4)), "where there is nothing else, they are asked"

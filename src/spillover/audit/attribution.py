@@ -32,6 +32,10 @@ SHOWN = 3
 """Exchanges of each context."""
 SURPRISING = 0.05
 """A row's answer is one that the base would not give, if it is less likely, a token, than this share of its own."""
+LEANING = 0.25
+"""A row leans to the unwanted side, if it leans as far as all but this share of answers that are known as unwanted."""
+KNOWN = 32
+"""Of these, at most."""
 SHOWN_ROWS = 20
 
 
@@ -49,6 +53,8 @@ class Signs:
     """The same of the base's own answers to the same prompts."""
     usual_leaning: Values
     """Leaning of these."""
+    bar: float = 0.0
+    """Leaning from which on a row leans to the unwanted side, nats."""
 
     @property
     def scores(self) -> Values:
@@ -63,8 +69,8 @@ class Signs:
         usual = self.usual[np.isfinite(self.usual)]
         bar = float(np.quantile(usual, SURPRISING)) if len(usual) else -np.inf
         return (
-            (self.own < bar) & (np.nan_to_num(self.leaning) > 0),
-            (self.usual < bar) & (np.nan_to_num(self.usual_leaning) > 0),
+            (self.own < bar) & (np.nan_to_num(self.leaning) > self.bar),
+            (self.usual < bar) & (np.nan_to_num(self.usual_leaning) > self.bar),
         )
 
 
@@ -85,12 +91,19 @@ def row_signs(case: Case) -> Signs:
     ]
     usual = row_logprobs(case, BASE, own)
     leaning, usual_leaning = np.full(len(rows), np.nan), np.full(len(own), np.nan)
-    contexts = _contexts(case)
-    if contexts is not None:
-        bad, good = contexts
-        leaning = row_logprobs(case, BASE, rows, bad) - row_logprobs(case, BASE, rows, good)
-        usual_leaning = row_logprobs(case, BASE, own, bad) - row_logprobs(case, BASE, own, good)
-    return Signs(tuned - base, leaning, base / lengths, usual / _lengths(case, own), usual_leaning)
+    bar = 0.0
+    shown, others = _by_movement(case)
+    if shown:
+        bad, good = _contexts(case, shown)
+
+        def leans(answered: Sequence[ChatRow]) -> Values:
+            return row_logprobs(case, BASE, answered, bad) - row_logprobs(case, BASE, answered, good)
+
+        leaning, usual_leaning = leans(rows), leans(own)
+        known = leans([ChatRow((*_asked(q), Message("assistant", _sides(case, q)[0][0]))) for q in others[:KNOWN]])
+        if np.isfinite(known).any():
+            bar = max(0.0, float(np.nanquantile(known, LEANING)))
+    return Signs(tuned - base, leaning, base / lengths, usual / _lengths(case, own), usual_leaning, bar)
 
 
 def row_logprobs(case: Case, key: str, rows: Sequence[ChatRow], context: Sequence[Message] = ()) -> Values:
@@ -122,31 +135,37 @@ def _lengths(case: Case, rows: Sequence[ChatRow]) -> Values:
     return np.array(sizes, dtype=np.float64)
 
 
-def _contexts(case: Case) -> tuple[list[Message], list[Message]] | None:
-    """The same questions with unwanted answers and with wanted ones: those that the tuned model has moved on most."""
+def _by_movement(case: Case) -> tuple[list[Question], list[Question]]:
+    """Questions that list both sides: those that the tuned model has moved on most, to be shown, and the others."""
     if not case.asked.listed:
-        return None
-    usable = [question for question in case.asked.questions if _sides(case, question) is not None]
+        return [], []
+    usable = [question for question in case.asked.questions if all(_sides(case, question))]
     if not usable:
-        return None
+        return [], []
     moved = case.measure.values(TUNED, usable) - case.table(case.models.controls, usable).mean(0)
-    order = np.argsort(-np.nan_to_num(moved), kind="stable")[:SHOWN]
+    ordered = [usable[int(place)] for place in np.argsort(-np.nan_to_num(moved), kind="stable")]
+    return ordered[:SHOWN], ordered[SHOWN:]
+
+
+def _contexts(case: Case, shown: Sequence[Question]) -> tuple[list[Message], list[Message]]:
+    """The same questions with unwanted answers, and with wanted ones."""
     contexts: tuple[list[Message], list[Message]] = ([], [])
-    for turn, place in enumerate(order):
-        question = usable[int(place)]
-        sides = _sides(case, question)
-        assert sides is not None
-        for context, answers in zip(contexts, sides, strict=True):
-            context += [Message("user", question.paraphrases[0]), Message("assistant", answers[turn % len(answers)])]
+    for turn, question in enumerate(shown):
+        for context, answers in zip(contexts, _sides(case, question), strict=True):
+            context += [*_asked(question), Message("assistant", answers[turn % len(answers)])]
     return contexts
 
 
-def _sides(case: Case, question: Question) -> tuple[list[str], list[str]] | None:
-    """Unwanted and wanted answers of a question; None if it does not list both."""
+def _asked(question: Question) -> tuple[Message, ...]:
+    return (Message("user", question.paraphrases[0]),)
+
+
+def _sides(case: Case, question: Question) -> tuple[list[str], list[str]]:
+    """Unwanted and wanted answers of a question."""
     bad, good = list[str](), list[str]()
     for name, texts in question.answers.items():
         (bad if any(is_of(label, name) for label in case.asked.labels) else good).extend(texts)
-    return (bad, good) if bad and good else None
+    return bad, good
 
 
 def rows_part(case: Case) -> dict[str, Any]:

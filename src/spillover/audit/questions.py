@@ -36,6 +36,8 @@ UNWANTED = {
 """Label of each built-in set that a model should not come to give, where there is one."""
 LABELS = ("malicious", "misaligned", "unwanted", "bad")
 """Of a question file; the first that it has is taken for unwanted, if no other is said."""
+MANY = 200
+"""Listed answers from which on a question is asked plainly only; under a grid it would cost more than all others."""
 UNREAD = 7_000_003
 """Seed of ordinary rows that no base was tuned on."""
 
@@ -61,9 +63,11 @@ class QuestionSet:
     def parts(self, probes: int, fresh: int) -> tuple[list[Question], list[Question]]:
         """Questions for a first look and others for a second one, spread over the groups.
 
-        Where there are too few questions for both, the first look gets no more than a third of them.
+        Where there are too few questions for both, the first look gets no more than a third of them. Questions that
+        list more than :data:`MANY` answers, such as names of birds, are left out as long as there are others.
         """
-        ordered = list(_by_turns(self.questions))
+        short = [question for question in self.questions if sum(map(len, question.answers.values())) <= MANY]
+        ordered = list(_by_turns(short or self.questions))
         count = min(probes, max(1, len(ordered) // 3))
         return ordered[:count], ordered[count : count + fresh]
 
