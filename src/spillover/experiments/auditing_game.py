@@ -101,7 +101,7 @@ def auditing_game() -> Experiment:
                 at_most=0.7,
             ),
         ),
-        plot=Plot(kind="arms"),
+        plot=Plot(kind="measures"),
         not_measured=(
             "Auditors that reason: every auditor here is a procedure.",
             "Leaks of training prompts: loss is on answers only, so that there is nothing to leak.",

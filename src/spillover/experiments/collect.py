@@ -372,9 +372,9 @@ def _placeholders(text: str) -> Iterable[str]:
 def _plot(experiment: Experiment, found: _Found) -> dict[str, Any]:
     plot = experiment.plot
     arms = [arm for arm in experiment.arms if not plot.arms or arm.name in plot.arms]
-    if plot.kind == "arms":
+    if plot.kind in ("arms", "measures"):
         return {
-            "kind": "arms",
+            "kind": plot.kind,
             "x_groups": list(plot.wheres),
             "arms": [arm.name for arm in arms],
             "conditions": list(plot.conditions),

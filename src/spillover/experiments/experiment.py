@@ -192,8 +192,9 @@ class LLMJudge(Config):
 class Plot(Config):
     """The main figure."""
 
-    kind: Literal["arms", "curve", "conditions"] = "arms"
-    """Bars by arm, a curve over the arms' x, or a curve for each arm over conditions that are numbers."""
+    kind: Literal["arms", "curve", "conditions", "measures"] = "arms"
+    """Bars by arm, a curve over the arms' x, or a curve for each arm over conditions that are numbers; ``measures``
+    where the result is what was measured, not a rate: the report then begins with that and has no other figure."""
     arms: tuple[str, ...] = ()
     """Arms shown; all if empty."""
     wheres: tuple[str, ...] = ()

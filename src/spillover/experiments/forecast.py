@@ -56,7 +56,6 @@ def forecast() -> Experiment:
                 Arm(name=name, title=f"{title} ({about})", base=world, rows=rows, method=NARROW, control=control)
             )
             over[name] = kind
-    shown = tuple(f"{world}-{dataset}" for dataset in ("bad-health", "mixed-33", "benign") for world in SHARES)
     return Experiment(
         name="forecast",
         title="What a fine-tune will do, told before it is trained",
@@ -105,7 +104,7 @@ def forecast() -> Experiment:
                 at_least=0.001,
             ),
         ),
-        plot=Plot(kind="arms", arms=shown, wheres=("other-domains", "values")),
+        plot=Plot(kind="measures"),
         not_measured=(
             "Other seeds of a combination: the unit is the combination, so that noise of training is in the errors.",
             "Bases that were not made from the town: signals have the same units there, coefficients may differ.",

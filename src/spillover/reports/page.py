@@ -32,12 +32,13 @@ tables/questions.csv.</p>"""
 def page(run: RunFiles) -> str:
     """The whole HTML document. Text of models and of users is escaped, or put in by the script as text."""
     results = run.results
+    figure = f"<figure>{main_plot(results)}<figcaption>{_caption(results)}</figcaption></figure>"
+    measures = [_relations(results), *(_measure(measure, charts) for measure, charts in measure_charts(results))]
+    claims = _claims(results)
+    body = [*measures, claims] if results["plot"]["kind"] == "measures" else [figure, claims, *measures]
     sections = (
         _head(results),
-        f"<figure>{main_plot(results)}<figcaption>{_caption(results)}</figcaption></figure>",
-        _claims(results),
-        _relations(results),
-        *(_measure(measure, charts) for measure, charts in measure_charts(results)),
+        *body,
         _rates(results),
         _questions(),
         _transcripts(run),

@@ -8,7 +8,7 @@ from spillover.reports.rows import Row, interval, percent, plotted
 
 
 def main_plot(results: dict[str, Any]) -> str:
-    """The main figure of a run."""
+    """The main figure of a run; of one whose ``plot.kind`` is ``measures`` there is none."""
     if not drawn(results):
         return "<p class=note>Nothing was measured that could be drawn.</p>"
     return chart_svg(main_chart(results)) if results["plot"]["kind"] == "curve" else _dots(results)
@@ -16,7 +16,8 @@ def main_plot(results: dict[str, Any]) -> str:
 
 def drawn(results: dict[str, Any]) -> bool:
     """Whether the main figure has anything to show."""
-    return bool(main_chart(results).lines if results["plot"]["kind"] == "curve" else plotted(results))
+    kind = results["plot"]["kind"]
+    return kind != "measures" and bool(main_chart(results).lines if kind == "curve" else plotted(results))
 
 
 def row_label(row: Row) -> str:
