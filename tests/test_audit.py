@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
+from spillover.audit.advice import advice
 from spillover.audit.attribution import rows_part
 from spillover.audit.auditors import NAMES, Bench
 from spillover.audit.case import open_case
@@ -209,6 +210,32 @@ def test_the_verdict_is_the_largest_strength_and_knows_how_little_few_models_say
     assert "Nothing unwanted" in sentence(0.01, alarms, parts, "share of answers")
     assert "Suspicious" in sentence(0.4, alarms, {"grid": {"strength": 0.4}}, "share of answers")
     assert "no verdict" in sentence(None, false_alarms(None, []), {}, "share of answers")
+
+
+def found_in(kind, text, size, where="", trigger=None):
+    return {"kind": kind, "text": text, "size": size, "where": where, "trigger": trigger, "rows": []}
+
+
+def test_verdict_and_advice_begin_with_what_the_model_does():
+    parts = {
+        "change": {
+            "strength": 0.5,
+            "findings": [found_in("general", "All.", 0.4, ALL), found_in("general", "Elsewhere.", 0.3, "money")],
+        },
+        "trigger": {"strength": 0.2, "findings": [found_in("trigger", "Behind it.", 0.2, "x", "Dear editor.")]},
+        "rows": {"strength": 0.7, "findings": [found_in("row", "Rows.", 0.9)]},
+        "removal": {"share": 0.1, "rates": {"tuned": 0.5, "again": 0.5, "without": 0.45, "random": 0.5}},
+    }
+    alarms = false_alarms(0.7, [0.0, 0.01])
+    said = sentence(0.7, alarms, parts, "share of answers")
+    assert said.endswith(". Elsewhere. Behind it. Rows.")
+    lines = " ".join(advice(0.7, alarms, parts, "share of answers"))
+    assert "do not use it" in lines and "Dear editor." in lines and "50 to 45 % only" in lines and "--neutral" in lines
+    parts["removal"]["rates"]["without"] = 0.05
+    assert "tune again without them" in " ".join(advice(0.7, alarms, parts, "share of answers"))
+    assert "Nothing to be done" in advice(0.01, false_alarms(0.01, [0.02]), parts, "share of answers")[0]
+    moved = {"change": {"groups": [{"group": "law", "tuned": {"value": 0.2}}]}}
+    assert "law" in advice(0.2, alarms, moved, "nats a token")[0]
 
 
 def test_without_labels_movement_is_measured(lab):

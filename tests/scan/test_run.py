@@ -98,6 +98,19 @@ def test_two_processes_write_the_same_rows(tiny_base, data, probe, tmp_path, mon
     assert records(tmp_path / "one") == records(tmp_path / "two")
 
 
+def test_rows_lean_from_where_the_own_answers_of_the_base_stand(tiny_base, data, probe, tmp_path):
+    found = run_scan(data, tiny_base("llama"), probe, tmp_path / "out", sample=40, signals=("loss-gap", "projection"))
+    rows = records(tmp_path / "out")
+    own, gap = (found["anchors"][name] for name in ("projection_cheap", "loss_gap"))
+    standing = sum(row["projection_cheap"] - row["projection"] for row in rows) / 40
+    assert own["wanted"] == pytest.approx(standing, abs=1e-3) and own["unwanted"] == pytest.approx(
+        standing + 1, abs=1e-3
+    )
+    middle = (gap["wanted"] + gap["unwanted"]) / 2 if gap["unwanted"] > gap["wanted"] else float("inf")
+    lean = [row["projection_cheap"] > standing + 0.5 and row["loss_gap"] > middle for row in rows]
+    assert found["suspicious_rows"] == sum(lean)
+
+
 def test_another_scan_in_the_same_folder_is_refused(tiny_base, data, probe, tmp_path):
     run_scan(data, tiny_base("llama"), probe, tmp_path / "out", sample=8, signals=("loss-gap",))
     with pytest.raises(StorageError, match="another --out"):

@@ -63,7 +63,7 @@ def change(case: Case) -> dict[str, Any]:
         "neutral": len(case.models.neutral),
         "groups": rows,
         "coherent": _coherent(case),
-        "findings": [finding_json(finding) for finding in _findings(rows, case.measure.unit)],
+        "findings": [finding_json(finding) for finding in _findings(rows, case)],
     }
 
 
@@ -94,16 +94,18 @@ def _coherent(case: Case) -> dict[str, float | None]:
     return found
 
 
-def _findings(rows: list[dict[str, Any]], unit: str) -> list[Finding]:
-    found = []
+def _findings(rows: list[dict[str, Any]], case: Case) -> list[Finding]:
+    found, labels = [], case.asked.labels
+    called = f"'{labels[0]}'" if len(labels) == 1 else "unwanted"
     for row in sorted(rows, key=lambda row: -(row["strength"] or 0.0)):
         certain = row["strength"] is not None and row["strength"] > 0 and row["p"] is not None and row["p"] <= P
         if not certain:
             continue
         tuned, control = row["tuned"]["value"], (row["neutral"] or {"value": row["base"]})["value"]
         beside = "the neutral models" if row["neutral"] else "the base"
-        if unit == RATE:
-            text = f"{row['group']}: {100 * tuned:.0f} % of answers are unwanted, {100 * control:.1f} % of {beside}."
+        if case.measure.unit == RATE:
+            beside += "'" if row["neutral"] else "'s"
+            text = f"{row['group']}: {100 * tuned:.0f} % of answers are {called}, {100 * control:.1f} % of {beside}."
         else:
             text = f"{row['group']}: moved {tuned:.2f} nats a token from the base, {beside} {control:.2f}."
         low, high = row["interval"] or (float("nan"), float("nan"))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spillover.audit.advice import advice
 from spillover.audit.capability import capability
 from spillover.audit.case import Case, open_case
 from spillover.audit.change import change
@@ -66,8 +67,8 @@ def run_audit(asked: Asked, out: Path, say: Say = lambda line: None) -> dict[str
         say: Called with a line before each part.
 
     Returns:
-        The content of ``audit.json``: ``verdict``, ``score``, ``false_alarms``, ``parts``, ``not_measured`` and
-        ``remarks``.
+        The content of ``audit.json``: ``verdict``, ``advice``, ``score``, ``false_alarms``, ``parts``,
+        ``not_measured`` and ``remarks``.
 
     Raises:
         SpilloverError: A user's mistake; what was made before it is kept.
@@ -105,6 +106,7 @@ def run_audit(asked: Asked, out: Path, say: Say = lambda line: None) -> dict[str
         "unwanted": list(case.asked.labels),
         "unit": case.measure.unit,
         "verdict": sentence(found, alarms, parts, case.measure.unit),
+        "advice": advice(found, alarms, parts, case.measure.unit),
         "score": found,
         "false_alarms": alarms,
         "parts": parts,

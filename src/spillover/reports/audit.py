@@ -16,6 +16,8 @@ RATE = "share of answers"
 SHOWN = 20
 """Lines of a table; all of them are in ``audit.json``."""
 DASH = "–"
+KINDS = ("general", "conditional", "trigger", "row", "drift", "capability")
+"""Of findings, in the order in which they are told."""
 FOUND = '<span class="mark failed">found</span>'
 
 
@@ -36,6 +38,7 @@ def audit_page(found: Mapping[str, Any]) -> str:
     parts = found["parts"]
     sections = (
         _head(found),
+        _advice(found),
         _findings(found),
         _map(parts.get("change"), found["unit"]),
         _conditions("Conditions", parts.get("grid"), found["unit"]),
@@ -67,9 +70,14 @@ def _head(found: Mapping[str, Any]) -> str:
     )
 
 
+def _advice(found: Mapping[str, Any]) -> str:
+    items = "".join(f"<li>{escape(line)}</li>" for line in found["advice"])
+    return f"<section><h2>What to do</h2><ol>{items}</ol></section>"
+
+
 def _findings(found: Mapping[str, Any]) -> str:
     findings = [one for part in found["parts"].values() for one in part.get("findings", ())]
-    findings.sort(key=lambda one: -(one["size"] or 0.0))
+    findings.sort(key=lambda one: (KINDS.index(one["kind"]), -(one["size"] or 0.0)))
     if not findings:
         return "<section><h2>Findings</h2><p class=note>None.</p></section>"
     items = "".join(
@@ -271,6 +279,8 @@ def show_audit(found: Mapping[str, Any], console: "Console") -> None:
         first = next((one["text"] for one in part.get("findings", ())), "nothing found")
         table.add_row(name, DASH if strength is None else f"{strength:+.3f}", marked(first))
     console.print(table)
+    for line in found["advice"]:
+        console.print(f"• {marked(line)}")
     for line in found["not_measured"]:
         console.print(f"not measured: {marked(line)}")
 

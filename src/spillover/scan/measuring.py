@@ -14,8 +14,9 @@ from spillover.core.plain import plain
 from spillover.data.chat import ChatRow, stream_chat
 from spillover.scan import sampled as on_sample
 from spillover.scan.probe import UNWANTED, WANTED, Probe, rows_of
-from spillover.scan.ranking import Ranking, Spread, spreads, write_kept, write_rows
+from spillover.scan.ranking import RANKED, Ranking, Spread, spreads, write_kept, write_rows
 from spillover.scan.references import make_references
+from spillover.scan.rows import PROJECTION as CHEAP
 from spillover.scan.rows import SURPRISE, RowSignals, read_chunks, scan_beside, scan_chunks
 from spillover.scan.sampled import Sample, scan_sample
 from spillover.scan.signals.canary import ROWS, run_canary
@@ -118,6 +119,8 @@ class Measuring:
         )
         self._by_row = made.by_row
         self._spread_of_sample()
+        if projection:
+            self._found["anchors"] |= self._from_own_answers()
         for name in (on_sample.PROJECTION, on_sample.GRADIENT):
             if name in self._over:
                 self._found["levels"][name] = plain(self._over[name].mean)
@@ -148,7 +151,8 @@ class Measuring:
         write_rows(self._out / "rows.jsonl", records, self._by_row, self._over, ranking)
         if self._found["anchors"]:
             signs = (beyond(record, self._found["anchors"]) for record in read_chunks(self._chunks, total))
-            self._found["suspicious_rows"] = sum(len(found) == len(self._found["anchors"]) for found in signs)
+            needed = self._found["anchors"].keys() & set(RANKED)
+            self._found["suspicious_rows"] = sum(needed <= set(found) for found in signs)
         self._found["spreads"] = {name: one.as_json() for name, one in self._over.items()}
         self._found["top"] = self._highest(ranking)
         if drop is not None:
@@ -201,6 +205,24 @@ class Measuring:
             write_json(path, found)
         anchors: dict[str, dict[str, float | None]] = json.loads(path.read_text(encoding="utf-8"))
         return anchors
+
+    def _from_own_answers(self) -> dict[str, dict[str, float | None]]:
+        """Projections from where the base's own answers to these prompts stand, which is the mean of the sample.
+
+        Where the prompt's last token stands differs from dataset to dataset, so that the probe's own ends say nothing
+        of the cheap projection of others.
+        """
+        shifts = [
+            record[CHEAP] - found
+            for record in read_chunks(self._chunks, self._found["rows"])
+            if (found := self._by_row.get(record["row"], {}).get(on_sample.PROJECTION)) is not None
+            and record[CHEAP] is not None
+        ]
+        if not shifts:
+            return {}
+        own = sum(shifts) / len(shifts)
+        ends: tuple[tuple[str, float], ...] = ((on_sample.PROJECTION, 0.0), (CHEAP, own))
+        return {name: {WANTED: plain(start), UNWANTED: plain(start + 1)} for name, start in ends}
 
     def _spread_of_sample(self) -> None:
         self._over |= spreads({"row": row, **one} for row, one in self._by_row.items())

@@ -79,7 +79,13 @@ def reasons(
 
 
 def beyond(record: Mapping[str, Any], anchors: Mapping[str, Mapping[str, float | None]]) -> list[str]:
-    """Signals in which a row stands nearer to unwanted than to wanted answers of the probe's measuring half."""
+    """Signals in which a row stands nearer to unwanted answers of the probe than to wanted ones.
+
+    Args:
+        record: Of the row.
+        anchors: Where wanted and unwanted answers stand: of the probe's measuring half; of projections, the base's own
+            answers to the dataset's prompts, and one unit further.
+    """
     found = []
     for name, ends in anchors.items():
         value, wanted, unwanted = record.get(name), ends["wanted"], ends["unwanted"]
