@@ -23,6 +23,9 @@ from spillover.models.answer_encoder import AnswerEncoder
 Place = Literal["start", "end"]
 PLACES: tuple[Place, ...] = ("start", "end")
 BATCH = 512
+"""Candidates of one forward pass…"""
+TOKENS = 2048
+"""…and on a processor, tokens: what stays in its cache takes about half the time."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,9 @@ class Probe:
         device = next(model.parameters()).device
         keep = max(1, len(self.answer))
         found = []
-        for chunk in candidates.split(BATCH) if len(candidates) else ():
+        width = len(before) + candidates.shape[1] + len(behind)
+        size = max(1, min(BATCH, TOKENS // width)) if device.type == "cpu" else BATCH
+        for chunk in candidates.split(size) if len(candidates) else ():
             rows = len(chunk)
             ids = torch.cat([before.expand(rows, -1), chunk, behind.expand(rows, -1)], 1).to(device)
             logits = model(input_ids=ids, use_cache=False, logits_to_keep=keep).logits[:, -keep:]
