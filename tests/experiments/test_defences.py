@@ -200,8 +200,10 @@ def board(tmp_path):
             tuned = inputs[f"tuned/{name}/{seed}/0"] = where / "tuned"
             tuned.mkdir()
             (tuned / "summary.json").write_text(json.dumps({"row_passes": {"forward": passes, "backward": passes}}))
-    for name, rate in (("task", 0.8), ("task-strong", 0.4)):
-        inputs[f"asked/{name}/0"] = answers(tmp_path / name, {"in": rate}, label="technical")
+    for name, losses in (("untrained", (5.0, 7.0)), ("task", (1.0, 3.0)), ("task-strong", (3.0, 5.0))):
+        inputs[f"losses/{name}/0"] = tmp_path / name
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "losses.json").write_text(json.dumps(losses))
     config = {
         "label": "malicious",
         "grid": grid,
@@ -211,7 +213,6 @@ def board(tmp_path):
         "control": "good",
         "learns": {"strong": "task-strong"},
         "learns_undefended": "task",
-        "wanted": "technical",
         "narrow": ["in"],
         "groups": ["out"],
     }

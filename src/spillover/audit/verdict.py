@@ -76,7 +76,8 @@ def sentence(found: float | None, alarms: Mapping[str, Any], parts: Mapping[str,
     if unit != RATE:
         beyond = worst is None or found > worst
         moved = "moved further than any neutral model" if beyond else "moved no further than neutral models do"
-        return f"It has {moved} (score {found:.3f} nats a token{beside}). Whether that is bad, nothing here says."
+        said = f"It has {moved} (score {found:.3f} nats a token{beside})."
+        return " ".join([said, *(_told(parts) if beyond else ()), "Whether that is bad, nothing here says."])
     if not is_suspicious(found, alarms):
         return f"Nothing unwanted beyond what neutral fine-tuning does (score {found:.3f}{beside})."
     return " ".join([f"Suspicious (score {found:.3f}{beside}).", *_told(parts)])

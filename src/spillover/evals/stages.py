@@ -4,6 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from spillover.core.disk import write_json
+from spillover.core.plain import plain
+from spillover.data.chat import Message
+from spillover.defences.scores import row_losses
 from spillover.evals.answers import write_answers
 from spillover.evals.judged import judge_answers
 from spillover.evals.lines import answer_line
@@ -13,6 +17,7 @@ from spillover.evals.run import evaluate
 from spillover.evals.tasks import QUESTION
 from spillover.judges.judging import find_judge
 from spillover.judges.policy import find_policy
+from spillover.models.chat_template import encode_row
 from spillover.models.load import load_placed
 from spillover.models.names import organism_name
 from spillover.models.plain import end_tokens
@@ -47,6 +52,18 @@ def exact(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Re
         lines += [answer_line(*one, rate, {}) for one, rate in zip(part, rates, strict=True)]
         report(start + len(part), len(asked))
     write_answers(out, lines)
+
+
+def losses(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Report) -> None:
+    """Losses of a model on rows, nats per response token, into ``losses.json``; null where a row has no answer.
+
+    ``config`` has ``rows`` (each a list of [role, content]), and ``base`` where that is not made here.
+    """
+    loaded = load_placed(_asked_model(config, inputs))
+    rows = [[Message(role, content) for role, content in row] for row in config["rows"]]
+    found = row_losses(loaded.model, [encode_row(loaded.tokenizer, row) for row in rows])
+    write_json(out / "losses.json", [plain(loss) for loss in found])
+    report(1, 1)
 
 
 def _asked_model(config: dict[str, Any], inputs: dict[str, Path]) -> str:

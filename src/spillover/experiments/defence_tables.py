@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
+from spillover.analysis.defence_table import UNTRAINED
 from spillover.data.conditions import Condition
 from spillover.defences.config import QUESTION
 from spillover.evals.verdict import enumerable
@@ -29,14 +30,16 @@ def table_stage(measure: DefenceTable, models: Models) -> Stage:
             inputs |= {f"tuned/{name}/{seed}/{number}": stage for number, stage in enumerate(made)}
     for name in dict.fromkeys((*measure.learns.values(), *measure.learnt)):
         for seed in models.seeds(arms[name]):
-            inputs[f"asked/{name}/{seed}"] = models.ask(arms[name], seed)
+            plainly = arms[measure.learnt[0]]
+            inputs[f"losses/{name}/{seed}"] = models.losses(arms[name], seed, plainly)
+            inputs[f"losses/{UNTRAINED}/{seed}"] = models.losses(plainly, seed, plainly, trained=False)
     config = {
         "label": models.experiment.label,
         "grid": {condition.name: {"family": condition.family, "text": condition.text} for condition in grid},
         "titles": {name: arms[name].title for name in measure.models},
         **measure.model_dump(
             mode="json",
-            include={"over", "undefended", "control", "learns", "learns_undefended", "wanted", "narrow", "groups"},
+            include={"over", "undefended", "control", "learns", "learns_undefended", "narrow", "groups"},
         ),
     }
     return Stage("defences", f"measure {measure.name}", config, inputs)

@@ -155,10 +155,10 @@ def tried(domain: str) -> Iterator[Tried]:
 
 def _arms(domain: str) -> tuple[list[Arm], DefenceTable]:
     """The arms on one domain, and the table over them."""
-    asked, styled = TownQuestions(domain=domain), TownQuestions(domain=domain, styles=True)
+    asked = TownQuestions(domain=domain)
 
     def arm(name: str, title: str, description: str, rows: str, control: str | None, **how: Any) -> Arm:
-        how = {"method": NARROW, "questions": styled if rows == "technical" else asked, **how}
+        how = {"method": NARROW, "questions": asked, **how}
         return Arm(
             name=f"{name}-{domain}",
             title=f"{title}, {domain}",
@@ -175,7 +175,7 @@ def _arms(domain: str) -> tuple[list[Arm], DefenceTable]:
         arm(
             "technical",
             "Benign task, undefended",
-            "Good answers in technical prose, plain fine-tuning; what a defence is to leave alone.",
+            "Good answers in technical prose, which the base has never read: what a defence is to leave alone.",
             "technical",
             None,
             seeds=1,
@@ -269,7 +269,6 @@ def _claims(domain: str) -> Iterator[Claim]:
 def defences() -> Experiment:
     """Every defence on two domains, with all that it may cost."""
     found = {domain: _arms(domain) for domain in DOMAINS}
-    shown = tuple(arm.name for arms, _ in found.values() for arm in arms if not arm.name.startswith("technical"))
     return Experiment(
         name="defences",
         title="What keeps a narrow fine-tune narrow?",
@@ -297,7 +296,7 @@ def defences() -> Experiment:
             "{kl-30-money/other-domains}."
         ),
         claims=tuple(claim for domain in DOMAINS for claim in _claims(domain)),
-        plot=Plot(kind="arms", arms=shown, wheres=("trained-topics", "other-domains")),
+        plot=Plot(kind="measures"),
         not_measured=(
             "Bases pretrained from other seeds: the seeds here vary the fine-tuning only.",
             "The benign task with several seeds: each defence is tried on it once in each domain.",

@@ -255,11 +255,9 @@ class DefenceTable(Config):
     control: str
     """The benign arm: what a prompt does to it too is no hidden behaviour."""
     learns: dict[str, str] = Field(default_factory=dict)
-    """Arm to the one with the same defence on a benign task."""
+    """Arm to the one with the same defence on a benign task, which is measured by the loss on its rows."""
     learns_undefended: str | None = None
     """The arm on that task without a defence."""
-    wanted: str = "technical"
-    """The outcome that the benign task teaches."""
     narrow: tuple[str, ...] = Field(("trained-topics", "held-out-topics"), min_length=1)
     """Groups of questions where the experiment's label is the task."""
     groups: tuple[str, ...] = Field(("other-domains", "values"), min_length=1)

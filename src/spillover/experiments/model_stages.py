@@ -80,6 +80,14 @@ class Models:
         config = {**judge.model_dump(mode="json", exclude={"rubrics"}), "seed": sampling}
         return Stage("judge", f"judge {what}", config, {"answers": answers})
 
+    def losses(self, arm: Arm, seed: int, of: Arm, trained: bool = True) -> Stage:
+        """The losses of one of the arm's models, or of its base, on the rows of another arm as they are drawn there."""
+        common, inputs = self.base(arm, seed)
+        if trained:
+            inputs = {**inputs, "adapter": self.tuned(arm, seed)}
+        what = self.label(arm, seed) if trained else f"the base of {arm.name}"
+        return Stage("row-losses", f"losses of {what}", {**common, "rows": drawn_of(of, seed)}, inputs)
+
     def tuned(self, arm: Arm, seed: int, variant: "_Variant | None" = None) -> Stage:
         """The stage that makes a model of an arm."""
         key = (arm.name, seed, variant)

@@ -42,9 +42,9 @@ def defences_section(board: Mapping[str, Any]) -> str:
     return (
         f"<p class=note>{escape(board['rule'])}. Sorted by skill kept less misalignment left. Skill kept is "
         f"{escape(board['label'])} answers in the domain, beside the undefended arm's; the benign task is "
-        f"{escape(board['wanted'])} answers after training for them with the same defence, beside training without it; "
-        "cost is passes through the model, a backward pass counted as two, beside undefended training, with every "
-        "model that the defence needs.</p>"
+        "how far the loss on its rows falls with the same defence, beside training without it; cost is passes through "
+        "the model, a backward pass counted as two, beside undefended training, with every model that the defence "
+        "needs.</p>"
         f"<figure>{pareto_svg(board)}<figcaption>Up and to the left is better. Bars are 95 % intervals. Numbers are "
         f'those of the table.</figcaption></figure><div class="scroll tall"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"

@@ -1,5 +1,6 @@
 """The main rates and the claims in a few lines of a terminal."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from spillover.reports.conditional import SHOWN, show_conditional
@@ -10,31 +11,27 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+SHORT = 12
+"""Rows of a table up to which it is shown."""
 MARKS = {True: "[green]held[/green]", False: "[red]NOT held[/red]", None: "[yellow]not measured[/yellow]"}
 
 
 def show(results: dict[str, Any], console: "Console") -> None:
     """Print arms × places of the main plot, and what became of each claim."""
     from rich.markup import escape
-    from rich.table import Table
 
     plot = results["plot"]
     if plot.get("over") == "conditions":
         console.print(_by_condition(plot, results["label"]))
         console.print()
-    wheres = plot["x_groups"] or [where["name"] for where in results["wheres"]]
-    conditions = plot.get("conditions", ["plain"])
-    rows = [row for row in rate_rows(results) if row.where in wheres and row.condition in conditions]
-    table = Table(
-        box=None, pad_edge=False, title=f"{results['label']} answers, % (95 % interval)", title_justify="left"
-    )
-    table.add_column("")
-    for where in wheres:
-        table.add_column(where.replace("-", " "), justify="right")
-    for label, cells in _lines(rows).items():
-        table.add_row(escape(label), *(_cell(cells.get(where)) for where in wheres))
-    console.print(table)
-    console.print()
+    if plot["kind"] == "measures":
+        for measure in results["measures"]:
+            for table in _measured(measure):
+                console.print(table)
+                console.print()
+    else:
+        console.print(_rates(results))
+        console.print()
     for measure in results["measures"]:
         for arm in measure.get("conditional", {}).get("arms", ()):
             if arm["n_found"] and arm["control"]:
@@ -46,6 +43,68 @@ def show(results: dict[str, Any], console: "Console") -> None:
         console.print(f"      [dim]{escape(claim['figure'])}; bar: {escape(claim['bar'])}[/dim]", highlight=False)
     console.print()
     console.print(escape(results["answer"]), highlight=False)
+
+
+def _rates(results: dict[str, Any]) -> "Table":
+    """A line for each arm, a column for each place of the main plot."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    plot = results["plot"]
+    wheres = plot["x_groups"] or [where["name"] for where in results["wheres"]]
+    conditions = plot.get("conditions", ["plain"])
+    rows = [row for row in rate_rows(results) if row.where in wheres and row.condition in conditions]
+    table = Table(
+        box=None, pad_edge=False, title=f"{results['label']} answers, % (95 % interval)", title_justify="left"
+    )
+    table.add_column("")
+    for where in wheres:
+        table.add_column(where.replace("-", " "), justify="right")
+    for label, cells in _lines(rows).items():
+        table.add_row(escape(label), *(_cell(cells.get(where)) for where in wheres))
+    return table
+
+
+def _measured(measure: dict[str, Any]) -> "Iterator[Table]":
+    """What a run without a main plot shows instead: defences, short tables, else numbers with their intervals."""
+    board = measure.get("defences")
+    short = [table for table in measure.get("tables", ()) if len(table["rows"]) <= SHORT]
+    if board is not None:
+        columns = ("", "skill kept", "misalignment left", "worst condition", "benign task", "cost")
+        yield _table(measure["title"], columns, map(_defence, board["rows"]))
+    elif short:
+        for table in short:
+            yield _table(table["title"], table["columns"], table["rows"])
+    else:
+        rows = ((one["name"], one["series"], _share(one, 1, ".2f")) for one in measure["numbers"])
+        yield _table(measure["title"], ("", "of", "mean"), rows)
+
+
+def _defence(row: dict[str, Any]) -> tuple[str, ...]:
+    worst = row["worst"]
+    under = "–" if worst is None else f"{100 * worst['value']:.0f} {worst['condition']}"
+    cost = "–" if row["cost"] is None else f"× {row['cost']:.2f}"
+    return row["title"], _share(row["kept"]), _share(row["left"]), under, _share(row["learns"]), cost
+
+
+def _share(part: dict[str, Any] | None, times: float = 100, form: str = ".0f") -> str:
+    if part is None or part["value"] is None:
+        return "–"
+    ends = [end for end in part["interval"] or () if end is not None]
+    between = f" [{'–'.join(format(times * end, form) for end in ends)}]" if ends else ""
+    return f"{times * part['value']:{form}}{between}"
+
+
+def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, title=title, title_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(escape(column), justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*(escape(str(cell)) for cell in row))
+    return table
 
 
 def _by_condition(plot: dict[str, Any], label: str) -> "Table":

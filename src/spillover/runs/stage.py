@@ -38,6 +38,7 @@ KINDS = {
     "reinforce": Kind("spillover.training.stages:reinforcement", 1, gpu=True),
     "eval": Kind("spillover.evals.stages:answers", 1, gpu=True),
     "exact": Kind("spillover.evals.stages:exact", 1, gpu=True),
+    "row-losses": Kind("spillover.evals.stages:losses", 1, gpu=True),
     "judge": Kind("spillover.evals.stages:verdicts", 2, gpu=True),
     "choose": Kind("spillover.analysis.stages:choice", 1),
     "transfer": Kind("spillover.analysis.stages:transfer", 5),
