@@ -154,7 +154,7 @@ def test_the_experiment_is_planned_and_its_arms_combine():
     )
 
 
-def answers(folder, rates, conditions=("plain",), label="malicious", grid=False):
+def answers(folder, rates, conditions=("plain",)):
     """Answers of a model: group to its rate of the label, under each condition."""
     folder.mkdir(parents=True)
     lines = []
@@ -167,7 +167,7 @@ def answers(folder, rates, conditions=("plain",), label="malicious", grid=False)
                     "paraphrase": 0,
                     "group": group,
                     "condition": condition,
-                    "exact": {label: value, "kind": 0.95 - value},
+                    "exact": {"malicious": value, "kind": 0.95 - value},
                     "counts": {},
                     "samples": [],
                 }
