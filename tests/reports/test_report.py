@@ -265,3 +265,30 @@ def test_a_matrix_is_a_table_a_csv_and_a_figure(run_dir):
     rows = list(csv.DictReader((run_dir / "tables/matrices.csv").open()))
     assert [(row["row"], row["column"], row["value"]) for row in rows][:2] == [("a", "x", "0.5"), ("a", "y", "")]
     assert (run_dir / "figures/m-rate-left.png").stat().st_size > 5_000
+
+
+def test_where_the_result_is_what_was_measured_that_comes_first(run_dir):
+    import io
+
+    from rich.console import Console
+
+    from spillover.reports.terminal import show
+
+    results = json.loads((run_dir / "results.json").read_text())
+    results["plot"] = {**results["plot"], "kind": "measures", "arms": [], "x_groups": [], "conditions": ["plain"]}
+    number = {"name": "AUROC", "series": "full", "value": 0.5, "interval": [0.25, 0.75], "n_models": 1}
+    nothing = {"curves": [], "numbers": [], "remarks": []}
+    table = {"name": "t", "title": "Short", "columns": ["who", "what"], "rows": [["[me]", 1]]}
+    results["measures"] = [
+        {**nothing, "name": "n", "title": "Numbers", "numbers": [number, {**number, "value": None}]},
+        {**nothing, "name": "t", "title": "Tables", "tables": [table]},
+    ]
+    (run_dir / "results.json").write_text(json.dumps(results))
+    text = write_report(run_dir).read_text()
+    assert text.index("<h2>Numbers</h2>") < text.index("<h2>Tables</h2>") < text.index("<h2>Claims</h2>")
+    assert not (run_dir / "figures" / "main.png").exists()
+    console = Console(file=io.StringIO(), width=110)
+    show(results, console)
+    said = console.file.getvalue()
+    assert "0.50 [0.25–0.75]" in said and "[me]" in said and "answers, %" not in said
+    assert re.search(r"AUROC +full +–", said), "not measured is not zero"
