@@ -281,12 +281,13 @@ def test_where_the_result_is_what_was_measured_that_comes_first(run_dir):
     table = {"name": "t", "title": "Short", "columns": ["who", "what"], "rows": [["[me]", 1]]}
     results["measures"] = [
         {**nothing, "name": "n", "title": "Numbers", "numbers": [number, {**number, "value": None}]},
-        {**nothing, "name": "t", "title": "Tables", "tables": [table]},
+        {**nothing, "name": "t", "title": "Tables", "tables": [table], "numbers": [number]},
     ]
     (run_dir / "results.json").write_text(json.dumps(results))
     text = write_report(run_dir).read_text()
     assert text.index("<h2>Numbers</h2>") < text.index("<h2>Tables</h2>") < text.index("<h2>Claims</h2>")
     assert not (run_dir / "figures" / "main.png").exists()
+    assert text.index("<h3>Short</h3>") < text.index("<summary>Every number</summary>") < text.index("<h2>Claims</h2>")
     console = Console(file=io.StringIO(), width=110)
     show(results, console)
     said = console.file.getvalue()

@@ -147,6 +147,8 @@ def _measure(measure: Mapping[str, Any], charts: Sequence[tuple[str, Chart]]) ->
     note = f"Means and 95 % intervals over {models} trained {'model' if models == 1 else 'models'}"
     note += f" and up to {draws} random draws each." if draws > 1 else "."
     read = "".join(_read_table(table) for table in measure.get("tables", ()))
+    if read and table and not measure["curves"]:  # which are of the same numbers
+        read, table = f"{read}<details><summary>Every number</summary>{table}</details>", ""
     if not measure["curves"]:
         note = "Intervals, where there are any, stand in the cells' tips and in the table."
     grid = measure.get("conditional")
