@@ -86,8 +86,8 @@ class Repeats:
             count = len(several) * self._prompts.factor
             about = "About " if self._prompts.factor > 1 else ""
             what = (
-                f"{about}{count:,} prompts are answered in more than one way. Where the answers contradict each other, "
-                "something else decides between them, or they cancel out."
+                f"{about}{count:,} {'prompt is' if count == 1 else 'prompts are'} answered in more than one way. Where "
+                "the answers contradict each other, something else decides between them, or they cancel out."
             )
             examples = tuple(Example.of(group.line, group.text) for group in several[:SHOWN])
             yield Finding("several answers", "note", count, total, what, examples)
