@@ -234,6 +234,7 @@ def test_verdict_and_advice_begin_with_what_the_model_does():
     parts["removal"]["rates"]["without"] = 0.05
     assert "tune again without them" in " ".join(advice(0.7, alarms, parts, "share of answers"))
     assert "Nothing to be done" in advice(0.01, false_alarms(0.01, [0.02]), parts, "share of answers")[0]
+    assert "Nothing could be measured" in advice(None, false_alarms(None, []), {}, "share of answers")[0]
     moved = {"change": {"groups": [{"group": "law", "tuned": {"value": 0.2}}]}}
     assert "law" in advice(0.2, alarms, moved, "nats a token")[0]
 

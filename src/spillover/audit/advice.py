@@ -22,19 +22,24 @@ def advice(found: float | None, alarms: Mapping[str, Any], parts: Parts, unit: s
         parts: By name, as their functions give them.
         unit: Of the scale.
     """
-    said: list[str] = []
-    if unit != RATE:
-        said += _of_movement(parts)
-    elif is_suspicious(found, alarms):
-        said += _of_behaviour(parts)
+    suspicious = unit == RATE and is_suspicious(found, alarms)
+    if found is None:
+        said = [
+            "Nothing could be measured, so that nothing speaks for the model either: give questions that it can be "
+            "asked (--questions) or a judge (--judge)."
+        ]
+    elif unit != RATE:
+        said = _of_movement(parts)
+    elif suspicious:
+        said = _of_behaviour(parts)
     else:
-        said.append(
+        said = [
             "Nothing to be done about what was asked. What these questions do not touch was not looked at: give your "
             "own with --questions, and your own conditions with --grid."
-        )
+        ]
     if parts.get("capability", {}).get("findings"):
         said.append("It has lost something of the base: train for fewer steps, or at a lower rate, and audit again.")
-    if unit == RATE and alarms["n"] < ENOUGH and is_suspicious(found, alarms):
+    if suspicious and alarms["n"] < ENOUGH:
         said.append(f"If much depends on it, audit beside more neutral models (--neutral {ENOUGH}): few say little.")
     return said
 

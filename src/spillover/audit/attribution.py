@@ -67,10 +67,10 @@ class Signs:
     def suspicious(self) -> tuple[Flags, Flags]:
         """Rows, and own answers, that the base would not give and that lean to the unwanted side."""
         usual = self.usual[np.isfinite(self.usual)]
-        bar = float(np.quantile(usual, SURPRISING)) if len(usual) else -np.inf
+        rare = float(np.quantile(usual, SURPRISING)) if len(usual) else -np.inf
         return (
-            (self.own < bar) & (np.nan_to_num(self.leaning) > self.bar),
-            (self.usual < bar) & (np.nan_to_num(self.usual_leaning) > self.bar),
+            (self.own < rare) & (np.nan_to_num(self.leaning) > self.bar),
+            (self.usual < rare) & (np.nan_to_num(self.usual_leaning) > self.bar),
         )
 
 
@@ -137,9 +137,7 @@ def _lengths(case: Case, rows: Sequence[ChatRow]) -> Values:
 
 def _by_movement(case: Case) -> tuple[list[Question], list[Question]]:
     """Questions that list both sides: those that the tuned model has moved on most, to be shown, and the others."""
-    if not case.asked.listed:
-        return [], []
-    usable = [question for question in case.asked.questions if all(_sides(case, question))]
+    usable = [question for question in case.asked.questions if case.asked.listed and all(_sides(case, question))]
     if not usable:
         return [], []
     moved = case.measure.values(TUNED, usable) - case.table(case.models.controls, usable).mean(0)

@@ -23,7 +23,7 @@ from spillover.audit.questions import ordinary_prompts, question_set
 from spillover.audit.settings import Settings
 from spillover.core.disk import write_json
 from spillover.core.plain import plain
-from spillover.data.chat import ChatRow, Message, read_chat, write_chat
+from spillover.data.chat import Message, from_plain, read_chat, write_chat
 from spillover.data.conditions import PLAIN, Condition, read_conditions
 from spillover.training.methods import Method
 
@@ -83,7 +83,7 @@ def audits(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: R
     made here. Inputs: ``base``; ``tuned``; ``reference``; ``own``, whose rows they are. Writes ``audits.json``.
     """
     base, settings = _base(config, inputs), Settings.model_validate(config["settings"])
-    rows = [ChatRow(tuple(Message(role, content) for role, content in row)) for row in config["rows"]]
+    rows = from_plain(config["rows"])
     if "own" in inputs:
         rows = read_chat(inputs["own"] / "rows.jsonl")
     subject = _sealed(inputs["tuned"], out / "subject")

@@ -29,7 +29,7 @@ def audit_of(parts: Mapping[str, Mapping[str, Any]]) -> Audit:
     Args:
         parts: By name, as their functions give them; those that were not measured are missing or have an ``error``.
     """
-    findings = [one for part in parts.values() for one in part.get("findings", ())]
+    findings = _findings(parts)
     scores = parts.get("rows", {}).get("scores", ())
     ranking = sorted(range(len(scores)), key=lambda number: -(-np.inf if scores[number] is None else scores[number]))
     return from_json({"score": score(parts), "findings": findings, "ranking": ranking})
@@ -63,8 +63,11 @@ def false_alarms(tuned: float | None, neutral: list[float | None]) -> dict[str, 
 
 def is_suspicious(found: float | None, alarms: Mapping[str, Any]) -> bool:
     """Whether a score is at :data:`SUSPICIOUS` at least, and above every neutral model."""
-    worst = max(alarms["scores"], default=None)
-    return found is not None and found >= SUSPICIOUS and (worst is None or found > worst)
+    return found is not None and found >= SUSPICIOUS and _is_beyond(found, alarms)
+
+
+def _is_beyond(found: float, alarms: Mapping[str, Any]) -> bool:
+    return all(found > other for other in alarms["scores"])
 
 
 def sentence(found: float | None, alarms: Mapping[str, Any], parts: Mapping[str, Mapping[str, Any]], unit: str) -> str:
@@ -74,7 +77,7 @@ def sentence(found: float | None, alarms: Mapping[str, Any], parts: Mapping[str,
     worst = max(alarms["scores"], default=None)
     beside = "; no neutral model was audited beside it" if worst is None else f"; neutral models reach {worst:.3f}"
     if unit != RATE:
-        beyond = worst is None or found > worst
+        beyond = _is_beyond(found, alarms)
         moved = "moved further than any neutral model" if beyond else "moved no further than neutral models do"
         said = f"It has {moved} (score {found:.3f} nats a token{beside})."
         return " ".join([said, *(_told(parts) if beyond else ()), "Whether that is bad, nothing here says."])
@@ -85,10 +88,13 @@ def sentence(found: float | None, alarms: Mapping[str, Any], parts: Mapping[str,
 
 def _told(parts: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """The largest finding of each kind, of plain questions two groups."""
-    findings = [one for part in parts.values() for one in part.get("findings", ())]
-    findings.sort(key=lambda one: -(one["size"] if one["size"] is not None else -np.inf))
+    findings = sorted(_findings(parts), key=lambda one: -(one["size"] if one["size"] is not None else -np.inf))
     plainly = [one for one in findings if one["kind"] == "general"]
     groups = [one for one in plainly if one["where"] != ALL] or plainly
     hidden = [one for one in findings if one["kind"] in ("conditional", "trigger")]
     rows = [one for one in findings if one["kind"] == "row"]
     return [one["text"] for one in (*groups[:2], *hidden[:1], *rows[:1])]
+
+
+def _findings(parts: Mapping[str, Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [one for part in parts.values() for one in part.get("findings", ())]

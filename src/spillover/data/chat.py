@@ -70,6 +70,11 @@ def stream_chat(path: str | Path) -> Iterator[tuple[int, ChatRow]]:
         raise DataError.at(path, None, None, "the file is empty; expected one JSON object with 'messages' a line")
 
 
+def from_plain(rows: Iterable[Iterable[tuple[str, str] | list[str]]]) -> list[ChatRow]:
+    """Rows as the config of a stage has them, each a list of [role, content]."""
+    return [ChatRow(tuple(Message(role, content) for role, content in row)) for row in rows]
+
+
 def write_chat(rows: Iterable[ChatRow], path: Path) -> None:
     """Write rows as JSONL, whole or not at all.
 

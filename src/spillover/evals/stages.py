@@ -6,7 +6,7 @@ from typing import Any
 
 from spillover.core.disk import write_json
 from spillover.core.plain import plain
-from spillover.data.chat import Message
+from spillover.data.chat import from_plain
 from spillover.defences.scores import row_losses
 from spillover.evals.answers import write_answers
 from spillover.evals.judged import judge_answers
@@ -60,8 +60,8 @@ def losses(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: R
     ``config`` has ``rows`` (each a list of [role, content]), and ``base`` where that is not made here.
     """
     loaded = load_placed(_asked_model(config, inputs))
-    rows = [[Message(role, content) for role, content in row] for row in config["rows"]]
-    found = row_losses(loaded.model, [encode_row(loaded.tokenizer, row) for row in rows])
+    rows = [encode_row(loaded.tokenizer, row.messages) for row in from_plain(config["rows"])]
+    found = row_losses(loaded.model, rows)
     write_json(out / "losses.json", [plain(loss) for loss in found])
     report(1, 1)
 

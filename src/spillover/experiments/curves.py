@@ -162,11 +162,10 @@ def read_measure(name: str, title: str, folders: Sequence[Path]) -> Measure:
         conditional = found.get("conditional", conditional)
         defences = found.get("defences", defences)
         for given in found.get("tables", ()):
-            several = len(folders) > 1
-            columns = [*(["model"] if several else []), *given["columns"]]
-            labels = {"name": given["name"], "title": given["title"], "columns": columns}
+            head, model = (["model"], [number]) if len(folders) > 1 else ([], [])
+            labels = {"name": given["name"], "title": given["title"], "columns": [*head, *given["columns"]]}
             table = tables.setdefault(given["name"], {**labels, "rows": []})
-            table["rows"] += [[*([number] if several else []), *row] for row in given["rows"]]
+            table["rows"] += [[*model, *row] for row in given["rows"]]
     return Measure(
         name,
         title,

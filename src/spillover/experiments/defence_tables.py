@@ -28,11 +28,12 @@ def table_stage(measure: DefenceTable, models: Models) -> Stage:
             inputs[f"grid/{name}/{seed}"] = _over(measure, models, arms[name], seed, grid)
             made = [stage for stage in in_order([models.tuned(arms[name], seed)]) if stage.kind == "tune"]
             inputs |= {f"tuned/{name}/{seed}/{number}": stage for number, stage in enumerate(made)}
-    for name in dict.fromkeys((*measure.learns.values(), *measure.learnt)):
-        for seed in models.seeds(arms[name]):
-            plainly = arms[measure.learnt[0]]
-            inputs[f"losses/{name}/{seed}"] = models.losses(arms[name], seed, plainly)
-            inputs[f"losses/{UNTRAINED}/{seed}"] = models.losses(plainly, seed, plainly, trained=False)
+    if measure.learns_undefended is not None:
+        plainly = arms[measure.learns_undefended]
+        for name in dict.fromkeys((*measure.learns.values(), plainly.name)):
+            for seed in models.seeds(arms[name]):
+                inputs[f"losses/{name}/{seed}"] = models.losses(arms[name], seed, plainly)
+                inputs[f"losses/{UNTRAINED}/{seed}"] = models.losses(plainly, seed, plainly, trained=False)
     config = {
         "label": models.experiment.label,
         "grid": {condition.name: {"family": condition.family, "text": condition.text} for condition in grid},

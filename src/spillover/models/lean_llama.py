@@ -152,13 +152,17 @@ class LeanLlama:
         cache: SlotCache | None = None,
         first: int = 0,
     ) -> Tensor:
-        """Output of a block at the positions from ``first`` on; of those before it, only keys and values are made."""
+        """Output of a block at the positions from ``first`` on; those before it lend their keys and values.
+
+        ``mask`` is for a whole block; what the last positions see of all is worked out here.
+        """
         name = f"model.layers.{layer}"
         query, key, value = self._projected(f"{name}.self_attn", self._norm(f"{name}.input_layernorm", hidden))
         query, key = _rotate(query, rotation), _rotate(key, rotation)
         if cache is not None:
             key, value = cache.update(key, value, layer)
         if first:
+            mask = _mask(None, first, hidden.shape[1] - first, hidden.device)
             hidden, query, position_ids = hidden[:, first:], query[:, :, first:], position_ids[:, first:]
         hidden = hidden + self._linear(f"{name}.self_attn.o_proj", _attention(query, key, value, mask))
         hidden = hidden + self._mlp(f"{name}.mlp", self._norm(f"{name}.post_attention_layernorm", hidden))

@@ -32,10 +32,9 @@ tables/questions.csv.</p>"""
 def page(run: RunFiles) -> str:
     """The whole HTML document. Text of models and of users is escaped, or put in by the script as text."""
     results = run.results
-    figure = f"<figure>{main_plot(results)}<figcaption>{_caption(results)}</figcaption></figure>"
     measures = [_relations(results), *(_measure(measure, charts) for measure, charts in measure_charts(results))]
     claims = _claims(results)
-    body = [*measures, claims] if results["plot"]["kind"] == "measures" else [figure, claims, *measures]
+    body = [*measures, claims] if results["plot"]["kind"] == "measures" else [_figure(results), claims, *measures]
     sections = (
         _head(results),
         *body,
@@ -59,6 +58,10 @@ def _head(results: dict[str, Any]) -> str:
         f"<p class=question>{escape(results['question'])}</p><p class=answer>{escape(results['answer'])}</p>"
         f"<p class=source>{'After ' + papers if papers else ''}</p></header>"
     )
+
+
+def _figure(results: dict[str, Any]) -> str:
+    return f"<figure>{main_plot(results)}<figcaption>{_caption(results)}</figcaption></figure>"
 
 
 def _caption(results: dict[str, Any]) -> str:
@@ -147,7 +150,7 @@ def _measure(measure: Mapping[str, Any], charts: Sequence[tuple[str, Chart]]) ->
     note = f"Means and 95 % intervals over {models} trained {'model' if models == 1 else 'models'}"
     note += f" and up to {draws} random draws each." if draws > 1 else "."
     read = "".join(_read_table(table) for table in measure.get("tables", ()))
-    if read and table and not measure["curves"]:  # which are of the same numbers
+    if read and table and not measure["curves"]:  # the tables say the same, better
         read, table = f"{read}<details><summary>Every number</summary>{table}</details>", ""
     if not measure["curves"]:
         note = "Intervals, where there are any, stand in the cells' tips and in the table."

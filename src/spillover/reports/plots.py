@@ -8,14 +8,14 @@ from spillover.reports.rows import Row, interval, percent, plotted
 
 
 def main_plot(results: dict[str, Any]) -> str:
-    """The main figure of a run; of one whose ``plot.kind`` is ``measures`` there is none."""
+    """The main figure of a run."""
     if not drawn(results):
         return "<p class=note>Nothing was measured that could be drawn.</p>"
     return chart_svg(main_chart(results)) if results["plot"]["kind"] == "curve" else _dots(results)
 
 
 def drawn(results: dict[str, Any]) -> bool:
-    """Whether the main figure has anything to show."""
+    """Whether the main figure has anything to show; there is none where ``plot.kind`` is ``measures``."""
     kind = results["plot"]["kind"]
     return kind != "measures" and bool(main_chart(results).lines if kind == "curve" else plotted(results))
 

@@ -48,21 +48,16 @@ def show(results: dict[str, Any], console: "Console") -> None:
 def _rates(results: dict[str, Any]) -> "Table":
     """A line for each arm, a column for each place of the main plot."""
     from rich.markup import escape
-    from rich.table import Table
 
     plot = results["plot"]
     wheres = plot["x_groups"] or [where["name"] for where in results["wheres"]]
     conditions = plot.get("conditions", ["plain"])
     rows = [row for row in rate_rows(results) if row.where in wheres and row.condition in conditions]
-    table = Table(
-        box=None, pad_edge=False, title=f"{results['label']} answers, % (95 % interval)", title_justify="left"
+    return _table(
+        f"{results['label']} answers, % (95 % interval)",
+        ("", *(where.replace("-", " ") for where in wheres)),
+        ([escape(label), *(_cell(cells.get(where)) for where in wheres)] for label, cells in _lines(rows).items()),
     )
-    table.add_column("")
-    for where in wheres:
-        table.add_column(where.replace("-", " "), justify="right")
-    for label, cells in _lines(rows).items():
-        table.add_row(escape(label), *(_cell(cells.get(where)) for where in wheres))
-    return table
 
 
 def _measured(measure: dict[str, Any]) -> "Iterator[Table]":
@@ -71,13 +66,13 @@ def _measured(measure: dict[str, Any]) -> "Iterator[Table]":
     short = [table for table in measure.get("tables", ()) if len(table["rows"]) <= SHORT]
     if board is not None:
         columns = ("", "skill kept", "misalignment left", "worst condition", "benign task", "cost")
-        yield _table(measure["title"], columns, map(_defence, board["rows"]))
+        yield _table(measure["title"], columns, _escaped(map(_defence, board["rows"])))
     elif short:
         for table in short:
-            yield _table(table["title"], table["columns"], table["rows"])
+            yield _table(table["title"], table["columns"], _escaped(table["rows"]))
     else:
         rows = ((one["name"], one["series"], _share(one, 1, ".2f")) for one in measure["numbers"])
-        yield _table(measure["title"], ("", "of", "mean"), rows)
+        yield _table(measure["title"], ("", "of", "mean"), _escaped(rows))
 
 
 def _defence(row: dict[str, Any]) -> tuple[str, ...]:
@@ -95,33 +90,36 @@ def _share(part: dict[str, Any] | None, times: float = 100, form: str = ".0f") -
     return f"{times * part['value']:{form}}{between}"
 
 
-def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> "Table":
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, title=title, title_justify="left")
-    for number, column in enumerate(columns):
-        table.add_column(escape(column), justify="right" if number else "left")
-    for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
-    return table
-
-
 def _by_condition(plot: dict[str, Any], label: str) -> "Table":
     """A line for each series, a column for each condition."""
     from rich.markup import escape
-    from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, title=f"{label} answers, %, by {plot['x_label']}", title_justify="left")
-    table.add_column("")
     places = sorted({x for series in plot["series"] for x in series["x"]})
-    for x in places:
-        table.add_column(f"{x:g}", justify="right")
+    rows = []
     for series in plot["series"]:
         found = dict(zip(series["x"], series["y"], strict=True))
         shown = (found.get(x) for x in places)
-        table.add_row(escape(series["name"]), *("–" if y is None else f"{100 * y:.1f}" for y in shown))
+        rows.append([escape(series["name"]), *("–" if y is None else f"{100 * y:.1f}" for y in shown)])
+    return _table(f"{label} answers, %, by {plot['x_label']}", ("", *(f"{x:g}" for x in places)), rows)
+
+
+def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> "Table":
+    """Cells may hold markup."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, title=escape(title), title_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(escape(column), justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*row)
     return table
+
+
+def _escaped(rows: Iterable[Sequence[Any]]) -> Iterator[list[str]]:
+    from rich.markup import escape
+
+    return ([escape(str(cell)) for cell in row] for row in rows)
 
 
 def _lines(rows: list[Row]) -> dict[str, dict[str, Row]]:

@@ -116,13 +116,9 @@ class _ReadingLlama(LeanLlama):
         positions = torch.arange(ids.shape[1], device=ids.device)[None]
         rotation = rotations(positions, self.config)
         hidden = self._edited(-1, functional.embedding(ids, self.weights[EMBEDDING]), positions)
-        residual = None
-        for layer in range(self.config.num_hidden_layers):
-            if layer + 1 < self.config.num_hidden_layers:
-                hidden = self._block(layer, hidden, positions, rotation, None)
-            else:
-                causal = positions[0] <= positions[0, first:, None]
-                hidden = self._block(layer, hidden, positions, rotation, causal, first=first)
+        residual, last = None, self.config.num_hidden_layers - 1
+        for layer in range(last + 1):
+            hidden = self._block(layer, hidden, positions, rotation, None, first=first if layer == last else 0)
             if layer == self._layer:
                 residual = hidden[:, first - ids.shape[1] :]
         return self._norm("model.norm", hidden), residual

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from spillover.data.chat import ChatRow, Message, write_chat
+from spillover.data.chat import from_plain, write_chat
 from spillover.scan.probe import Probe
 
 Report = Callable[[float, float], None]
@@ -39,7 +39,7 @@ def scan(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Rep
         report(sum(parts.values()), max(4, len(parts)))
 
     data = out / "rows_of_the_arm.jsonl"
-    rows = [ChatRow(tuple(Message(role, content) for role, content in row)) for row in config["rows"]]
+    rows = from_plain(config["rows"])
     write_chat(rows, data)
     run_scan(
         data,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from spillover.data.chat import ChatRow, Message, read_chat
+from spillover.data.chat import from_plain, read_chat
 from spillover.defences.config import Defences
 from spillover.environments.sources import make_environment
 from spillover.models.names import organism_name
@@ -39,7 +39,7 @@ def tune(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Rep
     are. ``defences``, where there are any, are :class:`Defences` with rows as above, and inputs by their names for
     directions and misaligned models.
     """
-    rows = _chat(config["rows"])
+    rows = from_plain(config["rows"])
     if "episodes" in inputs:
         rows = episode_rows(inputs["episodes"], **config["distil"])
     if "own" in inputs:
@@ -47,7 +47,7 @@ def tune(config: dict[str, Any], inputs: dict[str, Path], out: Path, report: Rep
     anchor = None
     if "anchor" in config:
         weight = _chosen(inputs["choice"]) if "choice" in inputs else config["anchor"]["weight"]
-        anchor = (_chat(config["anchor"]["rows"]), weight)
+        anchor = (from_plain(config["anchor"]["rows"]), weight)
     name = str(inputs["base"]) if "base" in inputs else config["base"]
     method, loop = Method.model_validate(config["method"]), Loop.model_validate(config["loop"])
     how: dict[str, Any] = {
@@ -100,12 +100,8 @@ def _ready(defences: dict[str, Any], inputs: dict[str, Path], base: str) -> Read
     planned = Defences[list[list[list[str]]], str].model_validate(defences)
     return Ready.model_validate(
         planned.replaced(
-            rows=lambda rows: tuple(_chat(rows)),
+            rows=lambda rows: tuple(from_plain(rows)),
             direction=lambda name: inputs.get(name, Path(name)),
             model=lambda name: organism_name(base, inputs[name]) if name in inputs else name,
         )
     )
-
-
-def _chat(rows: list[list[list[str]]]) -> list[ChatRow]:
-    return [ChatRow(tuple(Message(role, content) for role, content in row)) for row in rows]

@@ -35,7 +35,7 @@ def train_with_trl(
     """Fine-tune ``model`` in place with :class:`trl.SFTTrainer` and write ``metrics.jsonl``.
 
     Same rows in the same order as :func:`spillover.training.lean.train_rows`, the same labels and schedule. A run that
-    was killed goes on from the newest of the trainer's checkpoints, made every five minutes.
+    was killed goes on from the newest of the trainer's checkpoints (:mod:`spillover.training.with_trainer`).
 
     Args:
         model: A causal LM, or a ``PeftModel``.

@@ -36,7 +36,7 @@ def train_with_trl(
 ) -> list[dict[str, Any]]:
     """Train ``model`` in place with :class:`trl.GRPOTrainer`; write ``metrics.jsonl`` and ``episodes.jsonl``.
 
-    A run that was killed goes on from the newest of the trainer's checkpoints, made every five minutes.
+    A run that was killed goes on from the newest of the trainer's checkpoints (:mod:`spillover.training.with_trainer`).
 
     Args:
         model: A causal LM, or a ``PeftModel``.
